@@ -1,0 +1,1 @@
+"""The main job: plan, read, run, commit parts, finish."""

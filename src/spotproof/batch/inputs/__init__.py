@@ -1,0 +1,1 @@
+"""Reads rows of Parquet, JSONL, CSV and text files, from any row on."""

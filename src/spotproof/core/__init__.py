@@ -1,0 +1,1 @@
+"""Clock, errors, event kinds, ids, exit codes: what every layer may use."""

@@ -1,0 +1,1 @@
+"""Worker processes on this machine, and the parent that keeps them running."""

@@ -1,0 +1,1 @@
+"""Who says that this machine is about to go."""

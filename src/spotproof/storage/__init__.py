@@ -1,0 +1,1 @@
+"""Bytes at a URI: create-if-absent, compare-and-swap, ranged reads, durable local writes."""
