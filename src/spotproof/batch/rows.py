@@ -76,9 +76,17 @@ def join(runs: Sequence[Results]) -> Results:
     return Results(
         start=runs[0].start,
         stop=runs[-1].stop,
-        table=pa.concat_tables([run.table for run in runs]),
+        table=_concatenate([run.table for run in runs]),
         origin=np.concatenate([run.origin for run in runs]),
         refused=tuple(refusal for run in runs for refusal in run.refused),
         final=runs[-1].final,
         counts=counts,
     )
+
+
+def _concatenate(tables: Sequence[pa.Table]) -> pa.Table:
+    # A run whose rows were all refused may not know the result columns yet; its empty table must not be in the way.
+    filled = [table for table in tables if table.num_rows]
+    if filled:
+        return pa.concat_tables(filled)
+    return max(tables, key=lambda table: table.num_columns)
