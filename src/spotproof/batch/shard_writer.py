@@ -90,6 +90,12 @@ class ShardWriter:
         results = join(waiting).from_row(self._tip.position)
         if results.start >= results.stop and (self._tip.final or not results.final):
             return
-        committed = commit(self._store, self._shard, self._tip, results, self._writer, self._clock)
+        try:
+            committed = commit(self._store, self._shard, self._tip, results, self._writer, self._clock)
+        except BaseException:
+            with self._lock:  # nothing is lost: the next commit begins with the same rows
+                self._waiting.insert(0, results)
+                self._rows_waiting += results.stop - results.start
+            raise
         self._tip = committed.tip
         self._on_commit(committed)
