@@ -1,5 +1,6 @@
 """One shard, from its position to its end: read ahead, compute, hand the results to the writer."""
 
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -73,6 +74,7 @@ class ShardRun:
         self._suspects = [s for s in suspects if s.shard == shard and s.stop > writer.tip.position]
         self._blocks = blocks
         self._hand: deque[tuple[int, int]] = deque()
+        self._hand_lock = threading.Lock()
 
     def run(self) -> bool:
         """Go through the shard; results computed are in the writer when this returns or raises."""
@@ -150,7 +152,7 @@ class ShardRun:
             results = self._results(piece, future)
         self._budget.saw(block.stop - block.start)
         self._writer.append(self._marked_final(results))
-        self._release(block)
+        self._release()
         self._watch.computed(block.stop - block.start)
         return block.stop
 
@@ -189,12 +191,14 @@ class ShardRun:
         return Results(at, at, self._output.empty(), np.empty(0, np.int64), final=True)
 
     def _take_in_hand(self, block: RowBlock) -> None:
-        self._hand.append((block.start, block.stop))
-        self._watch.in_hand(self._shard, tuple(self._hand))
+        with self._hand_lock:  # blocks are taken by the reading thread and released by the computing one
+            self._hand.append((block.start, block.stop))
+            self._watch.in_hand(self._shard, tuple(self._hand))
 
-    def _release(self, block: RowBlock) -> None:
-        if self._hand and self._hand[0] == (block.start, block.stop):
+    def _release(self) -> None:
+        with self._hand_lock:
             self._hand.popleft()
+            self._watch.in_hand(self._shard, tuple(self._hand))
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,6 @@ class PartCommitted(Event):
     bytes: int
     encode_seconds: float
     store_seconds: float
-    compute_seconds: float
     counts: dict[str, int]
 
 
