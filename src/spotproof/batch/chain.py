@@ -91,7 +91,13 @@ def commit(
         path = layout.part(shard, results.start)
         # The commit: before this line readers see a chain that ends at results.start; after it, at results.stop.
         ours = create_once(
-            store, path, body, info.nonce, lambda path=path: part_nonce(store, path), clock, give_up_after_seconds
+            store,
+            path,
+            body,
+            info.nonce,
+            lambda path=path: part_nonce(store, path),
+            clock,
+            give_up_after_seconds,
         )
         encode_seconds += encoded - began
         store_seconds += clock.monotonic() - encoded
@@ -128,9 +134,7 @@ def _describe(shard: int, tip: Tip, results: Results, writer: Writer, clock: Clo
     )
 
 
-def _store_refusals(
-    store: Store, info: PartInfo, results: Results, clock: Clock, give_up_after_seconds: float
-) -> None:
+def _store_refusals(store: Store, info: PartInfo, results: Results, clock: Clock, give_up_after_seconds: float) -> None:
     assert info.failed_file is not None
     path = info.failed_file
 
@@ -140,5 +144,11 @@ def _store_refusals(
         return info.nonce
 
     create_once(
-        store, path, encode_refusals(info.shard, results.refused), info.nonce, nonce, clock, give_up_after_seconds
+        store,
+        path,
+        encode_refusals(info.shard, results.refused),
+        info.nonce,
+        nonce,
+        clock,
+        give_up_after_seconds,
     )

@@ -47,10 +47,21 @@ def finish(store: Store, record: JobRecord, clock: Clock) -> Totals:
     )
     nonce = new_nonce()
     paths = [layout.part(info.shard, info.start) for info in infos]
-    body = {"nonce": nonce, "job_id": record.job_id, "finished_at": clock.now(), **asdict(totals), "part_files": paths}
+    body = {
+        "nonce": nonce,
+        "job_id": record.job_id,
+        "finished_at": clock.now(),
+        **asdict(totals),
+        "part_files": paths,
+    }
     # The commit: from here on the job is done for every reader.
     create_once(
-        store, layout.SUCCESS, json.dumps(body).encode(), nonce, lambda: json.loads(store.read(layout.SUCCESS))["nonce"], clock
+        store,
+        layout.SUCCESS,
+        json.dumps(body).encode(),
+        nonce,
+        lambda: json.loads(store.read(layout.SUCCESS))["nonce"],
+        clock,
     )
     return totals
 

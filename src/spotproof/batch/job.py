@@ -15,18 +15,24 @@ class _Settings(BaseModel):
 class Input(_Settings):
     """Where the rows come from."""
 
-    path: str | list[str] = Field(description="A file, folder or glob: local, s3://, gs:// or az://; or a list of them.")
+    path: str | list[str] = Field(
+        description="A file, folder or glob: local, s3://, gs:// or az://; or a list of them."
+    )
     carry: list[str] = Field(
         default_factory=list,
         description="Columns to copy to the output. Without any, `file` and `row` identify each output row.",
     )
     columns: list[str] | None = Field(
-        default=None, description="Columns the function is given. Default: every column (embed: its text column)."
+        default=None,
+        description="Columns the function is given. Default: every column (embed: its text column).",
     )
     format: Literal["auto", "parquet", "jsonl", "csv", "text"] = Field(
-        default="auto", description="auto goes by the file name (.parquet, .jsonl, .csv, .txt; also .gz and .zst)."
+        default="auto",
+        description="auto goes by the file name (.parquet, .jsonl, .csv, .txt; also .gz and .zst).",
     )
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="Between CSV fields. .tsv files use a tab.")
+    delimiter: str = Field(
+        default=",", min_length=1, max_length=1, description="Between CSV fields. .tsv files use a tab."
+    )
     quoted_newlines: bool = Field(
         default=False, description="CSV fields may hold line breaks; such large files are then not split."
     )
@@ -58,18 +64,24 @@ class Input(_Settings):
 class Embed(_Settings):
     """Texts to vectors with a sentence-transformers model."""
 
-    model: str = Field(description="A local folder, a model carried by a PyPI package (all-MiniLM-L6-v2), or a hub name.")
+    model: str = Field(
+        description="A local folder, a model carried by a PyPI package (all-MiniLM-L6-v2), or a hub name."
+    )
     text_column: str = Field(default="text", description="The column that holds the texts.")
     output_column: str = Field(default="embedding", description="The column that will hold the vectors.")
     dtype: Literal["float32", "float16"] = Field(default="float32", description="Of the vectors written.")
-    normalize: bool = Field(default=False, description="Scale every vector to length 1 (in addition to the model's own).")
+    normalize: bool = Field(
+        default=False, description="Scale every vector to length 1 (in addition to the model's own)."
+    )
     prompt: str = Field(default="", description="Put before every text, as some models want.")
     backend: Literal["torch", "onnx"] = Field(default="torch", description="What runs the model.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto: bf16 or fp16 on a GPU that has it, fp32 elsewhere."
     )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps.")
-    batch_rows: int | None = Field(default=None, ge=1, description="Rows packed and committed together. Default: by device.")
+    batch_rows: int | None = Field(
+        default=None, ge=1, description="Rows packed and committed together. Default: by device."
+    )
     batch_tokens: int | None = Field(default=None, ge=1, description="Tokens in one forward pass. Default: by device.")
 
     def __init__(self, model: str | None = None, **more: Any) -> None:
@@ -87,9 +99,13 @@ class Errors(_Settings):
     """What rows that cannot be computed may cost. Interruptions never count here."""
 
     rows: int = Field(default=100, ge=0, description="So many refused rows never stop a job.")
-    fraction: float = Field(default=0.01, ge=0, le=1, description="Above `rows`, stop when more than this share is refused.")
+    fraction: float = Field(
+        default=0.01, ge=0, le=1, description="Above `rows`, stop when more than this share is refused."
+    )
     max_crashes: int = Field(
-        default=3, ge=1, description="A batch that killed its process this often is taken apart to find the row."
+        default=3,
+        ge=1,
+        description="A batch that killed its process this often is taken apart to find the row.",
     )
 
 
@@ -101,13 +117,18 @@ class Job(_Settings):
     input: Input
     embed: Embed | None = None
     function: str | Callable[..., Any] | None = Field(default=None, description="module:name of a function or class.")
-    workers: int | Literal["auto"] = Field(default="auto", description="Worker processes. auto: one a GPU, else by cores.")
+    workers: int | Literal["auto"] = Field(
+        default="auto", description="Worker processes. auto: one a GPU, else by cores."
+    )
     commit: Commit = Field(default_factory=Commit)
     errors: Errors = Field(default_factory=Errors)
     coordination: Literal["auto", "sqlite", "objects", "none"] = Field(
-        default="auto", description="Who works on what. auto: SQLite for a local root, lease objects elsewhere."
+        default="auto",
+        description="Who works on what. auto: SQLite for a local root, lease objects elsewhere.",
     )
-    lease_seconds: float = Field(default=30.0, gt=0, description="A silent worker's shard is taken over after this long.")
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="A silent worker's shard is taken over after this long."
+    )
     grace_seconds: float = Field(default=25.0, gt=0, description="Time between SIGTERM and SIGKILL on this platform.")
 
     @field_validator("workers")

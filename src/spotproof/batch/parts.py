@@ -107,5 +107,3 @@ def _parse_footer(tail: bytes, path: str) -> PartInfo:
         raise RootDamaged(f"{path}: the footer does not match its checksum")
     values: dict[str, Any] = json.loads(body)
     return PartInfo(**values)
-
-

@@ -41,7 +41,9 @@ def verify(store: Store, on_part: Callable[[int, int], None] | None = None) -> R
     report = Report(parts=len(paths))
     chains: dict[int, list[PartInfo]] = {}
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        for done, (path, checked) in enumerate(zip(paths, pool.map(lambda p: _check(store, record, p), paths), strict=True)):
+        for done, (path, checked) in enumerate(
+            zip(paths, pool.map(lambda p: _check(store, record, p), paths), strict=True)
+        ):
             if isinstance(checked, str):
                 report.problems.append(checked)
             else:

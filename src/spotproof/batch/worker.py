@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from spotproof.batch.inputs.reader import read_shard
+
 from spotproof.batch.chain import Committed, Tip, Writer, read_tip
 from spotproof.batch.computation import Computation
-from spotproof.batch.inputs.reader import read_shard
 from spotproof.batch.inputs.slices import Shard
 from spotproof.batch.job import Job
 from spotproof.batch.output import OutputColumns
@@ -165,7 +166,14 @@ class Worker:
             return
         identity = Writer(self._place.record.job_id, self._place.worker, self._place.attempt, lease.epoch)
         writer = ShardWriter(
-            store, shard.number, tip, identity, self._place.job.commit, self._clock, self._executor, self._on_commit
+            store,
+            shard.number,
+            tip,
+            identity,
+            self._place.job.commit,
+            self._clock,
+            self._executor,
+            self._on_commit,
         )
         self._lost.clear()
         with self._lock:
@@ -288,5 +296,3 @@ def _output_columns(place: Place, clock: Clock) -> OutputColumns:
 def _several(unreadable: dict[int, InputError]) -> InputError:
     lines = "\n".join(f"  shard {number}: {error}" for number, error in sorted(unreadable.items()))
     return InputError(f"{len(unreadable)} shards could not be read to their end; all rows before are kept:\n{lines}")
-
-

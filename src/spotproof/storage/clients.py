@@ -46,24 +46,18 @@ def open_clients(
     try:
         return _pair(_opened(uri, config, options, NO_RETRIES), _opened(uri, config, options, RETRIES))
     except (BaseError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{uri}: this store cannot be opened ({error}): mend the URI or the settings"
-        ) from error
+        raise ConfigError(f"{uri}: this store cannot be opened ({error}): mend the URI or the settings") from error
 
 
 def _pair(single_try: "Client", patient: "Client") -> Clients:
     is_azure = isinstance(patient, AzureStore)
-    return Clients(
-        single_try, patient, by_version=isinstance(patient, GCSStore), has_suffix_ranges=not is_azure
-    )
+    return Clients(single_try, patient, by_version=isinstance(patient, GCSStore), has_suffix_ranges=not is_azure)
 
 
 def _remade(client: "Client", retries: "RetryConfig") -> "Client":
     """The same store with other retries; obstore has no such method."""
     if isinstance(client, LocalStore | HTTPStore):
-        raise ConfigError(
-            f"{client!r} cannot hold a root: it has no durable conditional writes; give a folder instead"
-        )
+        raise ConfigError(f"{client!r} cannot hold a root: it has no durable conditional writes; give a folder instead")
     if isinstance(client, MemoryStore):
         return client
     arguments: dict[str, Any] = {
@@ -104,9 +98,7 @@ def _taken_apart(uri: str) -> tuple[str, str, str | None]:
     rest = uri.partition("://")[2]
     bucket, _, prefix = rest.partition("/")
     if parts.scheme not in ("s3", "gs", "az", "abfs", "abfss") or not bucket:
-        raise ConfigError(
-            f"{uri!r} does not name a bucket: give s3://BUCKET/PREFIX, gs://... or az://CONTAINER/PREFIX"
-        )
+        raise ConfigError(f"{uri!r} does not name a bucket: give s3://BUCKET/PREFIX, gs://... or az://CONTAINER/PREFIX")
     return parts.scheme, bucket, prefix.strip("/") or None
 
 
@@ -120,9 +112,7 @@ def _s3_is_plain_http(config: dict[str, Any]) -> bool:
 
 def _azure_is_plain_http(config: dict[str, Any]) -> bool:
     names = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
-    endpoint = config.get("endpoint") or next(
-        (os.environ[name] for name in names if os.environ.get(name)), ""
-    )
+    endpoint = config.get("endpoint") or next((os.environ[name] for name in names if os.environ.get(name)), "")
     emulator = _is_on("AZURE_STORAGE_USE_EMULATOR") or bool(config.get("use_emulator"))
     return str(endpoint).startswith("http://") or emulator or _is_on("AZURE_ALLOW_HTTP")
 

@@ -9,9 +9,7 @@ def check_path(path: str) -> str:
     if any(ord(letter) < 32 or letter == "\x7f" for letter in path):
         raise StorageError(f"the path {path!r} holds a control character: choose another name")
     if "\\" in path or any(part in ("", ".", "..") for part in path.split("/")):
-        raise StorageError(
-            f"the path {path!r} is not a plain name below the root: use names joined by single /"
-        )
+        raise StorageError(f"the path {path!r} is not a plain name below the root: use names joined by single /")
     return path
 
 

@@ -47,9 +47,7 @@ class ObjectStore:
         connect_timeout: timedelta = CONNECT_TIMEOUT,
     ) -> None:
         self._uri = uri.rstrip("/")
-        self._clients: Clients = open_clients(
-            self._uri, dict(config or {}), client, request_timeout, connect_timeout
-        )
+        self._clients: Clients = open_clients(self._uri, dict(config or {}), client, request_timeout, connect_timeout)
 
     @property
     def uri(self) -> str:
@@ -64,9 +62,7 @@ class ObjectStore:
     def create(self, path: str, body: bytes) -> None:
         """See `Store.create`: one conditional PUT of the whole body, whatever its size, sent once."""
         try:
-            self._put(
-                path, body, "create"
-            )  # The commit: readers see no object before, and the whole of it after.
+            self._put(path, body, "create")  # The commit: readers see no object before, and the whole of it after.
         except Stale as error:
             raise AlreadyExists(f"{self._uri}/{path} exists: nothing was changed") from error
 
@@ -77,9 +73,7 @@ class ObjectStore:
         else:
             mode = {"version": etag} if self._clients.by_version else {"e_tag": etag}
         try:
-            return self._put(
-                path, body, mode
-            )  # The commit: readers see the old object before, the new one after.
+            return self._put(path, body, mode)  # The commit: readers see the old object before, the new one after.
         except (AlreadyExists, NotFound) as error:
             raise Stale(f"{self._uri}/{path} is no longer at the version given: read it again") from error
 
@@ -136,9 +130,7 @@ class ObjectStore:
             raise write_error(error, f"{self._uri}/{path}") from error
         etag = done["version"] if self._clients.by_version else done["e_tag"]
         if mode != "create" and not etag:
-            raise OutcomeUnknown(
-                f"{self._uri}/{path}: the store did not say which version it stored: read it"
-            )
+            raise OutcomeUnknown(f"{self._uri}/{path}: the store did not say which version it stored: read it")
         return etag or ""
 
     def _get(self, path: str, options: "GetOptions | None") -> "GetResult":

@@ -30,9 +30,7 @@ Foreign = (BaseError, OSError, ValueError)
 _DENIED = re.compile(
     r"40[13] (Forbidden|Unauthorized)|ExpiredToken|InvalidAccessKeyId|SignatureDoesNotMatch|TokenRefreshRequired"
 )
-_NO_BUCKET = re.compile(
-    r"NoSuchBucket|ContainerNotFound|bucket does not exist|container does not exist", re.I
-)
+_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist|container does not exist", re.I)
 
 
 def read_error(error: Exception, what: str, doing: str) -> SpotproofError:

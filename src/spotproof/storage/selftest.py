@@ -108,9 +108,7 @@ def _judge(store: Store, path: str, outcomes: dict[bytes, str], who: str, promis
         stored = store.read(path)
     except NotFound:
         if winners:
-            raise _unsafe(
-                store, f"the winner's object cannot be read back: {promise} is not durable"
-            ) from None
+            raise _unsafe(store, f"the winner's object cannot be read back: {promise} is not durable") from None
         raise
     if winners and stored != winners[0]:
         raise _unsafe(store, f"another body than the winner's is stored: {promise} is not atomic")

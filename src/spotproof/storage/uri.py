@@ -10,9 +10,7 @@ from spotproof.storage.store import Store
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _REMOTE = ("s3", "gs", "az", "abfs", "abfss")
-_EXPECTED = (
-    "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, abfs://..., file:///FOLDER or a folder"
-)
+_EXPECTED = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, abfs://..., file:///FOLDER or a folder"
 
 
 def open_store(uri: str) -> Store:
@@ -47,9 +45,7 @@ def _plain_folder(uri: str) -> Path:
 def _file_folder(uri: str) -> Path:
     parts = urlsplit(uri)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-        raise ConfigError(
-            f"{uri!r} does not name a folder of this machine: give file:///FOLDER (three slashes)"
-        )
+        raise ConfigError(f"{uri!r} does not name a folder of this machine: give file:///FOLDER (three slashes)")
     if parts.query or parts.fragment:
         raise ConfigError(f"{uri!r}: write ? and # in a file URI as %3F and %23, or give the plain folder")
     return Path(unquote(parts.path))
