@@ -135,6 +135,10 @@ class Worker:
             current[1].commit_now()
         self._reporter.event(NoticeReceived(notice.source, notice.action, notice.grace_seconds(self._clock)))
 
+    def suspect(self, suspects: Sequence[Suspect]) -> None:
+        """Go by these suspects from the next shard on. From any thread."""
+        self._suspects = suspects
+
     def leaving(self) -> bool:
         """Whether the run of the current shard should stop at the next batch."""
         return self._notice is not None or self._lost.is_set()

@@ -53,7 +53,10 @@ class WorkerReady(Event):
 
 @dataclass(frozen=True)
 class WorkerLost(Event):
-    """A worker process died without a word; `ranges` are the rows it had in hand, as [shard, start, stop]."""
+    """A worker process ended before the job did: it died, or was told to leave alone (exit code 75).
+
+    `ranges` are the rows it had in hand when it died, as [shard, start, stop]. `signal` is 0 where it exited.
+    """
 
     kind: ClassVar[str] = "worker.lost"
     lost_worker: str

@@ -36,7 +36,8 @@ _FAILURE_EXITS: tuple[tuple[type[SpotproofError], Exit], ...] = (
 def main() -> None:
     """Run as `python -m spotproof.engines.local.worker_process READ_FD WRITE_FD`."""
     began = time.monotonic()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     messages = receive(int(sys.argv[1]))
     sender = Sender(int(sys.argv[2]))
     try:
@@ -155,9 +156,13 @@ class _Process:
         os._exit(int(Exit.INTERRUPTED))
 
     def _listen(self) -> None:
+        from spotproof.batch.suspects import Suspect
+
         for message in self._messages:
             if message["is"] == "stop":
                 self._stop(message)
+            elif message["is"] == "suspects":
+                self._worker.suspect([Suspect(*fields) for fields in message["suspects"]])
         self._stop({"source": "parent", "action": "gone", "grace_seconds": _GRACE_WITHOUT_PARENT_SECONDS})
 
     def _on_sigterm(self, grace_seconds: float) -> None:
