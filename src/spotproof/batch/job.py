@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from spotproof.batch.function import FunctionReference
 from spotproof.batch.inputs.slices import Format
 
 
@@ -143,3 +144,11 @@ class Job(_Settings):
         if (self.embed is None) == (self.function is None):
             raise ValueError("give exactly one of `embed` and `function`")
         return self
+
+    def portable(self) -> dict[str, Any]:
+        """The settings as plain JSON; a function as `module:name`."""
+        settings = self.model_dump(mode="json", exclude={"function"})
+        if self.function is not None:
+            reference = FunctionReference.of(self.function)
+            settings["function"] = f"{reference.module}:{reference.qualname}"
+        return settings

@@ -2,7 +2,8 @@
 
 import io
 import json
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -44,7 +45,12 @@ class PartInfo:
 
 
 def encode_part(table: pa.Table, info: PartInfo) -> bytes:
-    """The bytes of a part; the footer carries `info` with the size and the blake3 of the data pages."""
+    """The bytes of a part; `data_bytes` and `data_hash` of `info` are filled in."""
+    return encode_verifiable(table, asdict(info))
+
+
+def encode_verifiable(table: pa.Table, said: Mapping[str, Any]) -> bytes:
+    """A Parquet file whose footer carries `said` with the size and the blake3 of the data pages."""
     sink = io.BytesIO()
     texts = [f.name for f in table.schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
     with pq.ParquetWriter(
@@ -53,14 +59,19 @@ def encode_part(table: pa.Table, info: PartInfo) -> bytes:
         if table.num_rows:
             writer.write_table(table, row_group_size=table.num_rows)
         with sink.getbuffer() as pages:
-            info = replace(info, data_bytes=len(pages), data_hash=blake3(pages).hexdigest())
-        body = json.dumps(asdict(info), separators=(",", ":")).encode()
+            proof = {"data_bytes": len(pages), "data_hash": blake3(pages).hexdigest()}
+        body = json.dumps({**said, **proof}, separators=(",", ":")).encode()
         writer.add_key_value_metadata({_INFO_KEY: body, _INFO_HASH_KEY: blake3(body).hexdigest().encode()})
     return sink.getvalue()
 
 
 def read_part_info(store: Store, path: str) -> PartInfo:
     """The footer of one part, by one small read. Raises `NotFound`, `RootDamaged`."""
+    return PartInfo(**read_footer(store, path))
+
+
+def read_footer(store: Store, path: str) -> dict[str, Any]:
+    """What the footer of a verifiable file says. Raises `NotFound`, `RootDamaged`."""
     tail = store.read_tail(path, _TAIL_BYTES)
     needed = _footer_bytes(tail.data, path) + 8
     if needed > len(tail.data) and needed <= tail.size:
@@ -70,17 +81,23 @@ def read_part_info(store: Store, path: str) -> PartInfo:
 
 def read_part(store: Store, path: str) -> tuple[PartInfo, pa.Table]:
     """A whole part, verified: data pages against their hash, rows against the footer. Raises `RootDamaged`."""
+    said, table = read_verified(store, path)
+    return PartInfo(**said), table
+
+
+def read_verified(store: Store, path: str) -> tuple[dict[str, Any], pa.Table]:
+    """A verifiable file, whole: what its footer says, and its rows. Raises `NotFound`, `RootDamaged`."""
     body = store.read(path)
-    info = _parse_footer(body, path)
-    if blake3(body[: info.data_bytes]).hexdigest() != info.data_hash:
+    said = _parse_footer(body, path)
+    if blake3(body[: said["data_bytes"]]).hexdigest() != said["data_hash"]:
         raise RootDamaged(f"{store.uri}/{path}: the data does not match its checksum")
     try:
         table = pq.read_table(pa.BufferReader(body))
     except (pa.ArrowException, OSError) as error:
         raise RootDamaged(f"{store.uri}/{path}: not readable as Parquet: {error}") from error
-    if table.num_rows != info.rows_out:
-        raise RootDamaged(f"{store.uri}/{path}: holds {table.num_rows} rows, its footer says {info.rows_out}")
-    return info, table
+    if table.num_rows != said["rows_out"]:
+        raise RootDamaged(f"{store.uri}/{path}: holds {table.num_rows} rows, its footer says {said['rows_out']}")
+    return said, table
 
 
 def part_nonce(store: Store, path: str) -> str | None:
@@ -94,7 +111,7 @@ def _footer_bytes(tail: bytes, path: str) -> int:
     return int.from_bytes(tail[-8:-4], "little")
 
 
-def _parse_footer(tail: bytes, path: str) -> PartInfo:
+def _parse_footer(tail: bytes, path: str) -> dict[str, Any]:
     _footer_bytes(tail, path)
     try:
         metadata: dict[bytes, bytes] = pq.read_metadata(pa.BufferReader(tail)).metadata or {}
@@ -105,5 +122,4 @@ def _parse_footer(tail: bytes, path: str) -> PartInfo:
         raise RootDamaged(f"{path}: not a part of spotproof (its footer names no rows)")
     if blake3(body).hexdigest().encode() != metadata.get(_INFO_HASH_KEY):
         raise RootDamaged(f"{path}: the footer does not match its checksum")
-    values: dict[str, Any] = json.loads(body)
-    return PartInfo(**values)
+    return json.loads(body)

@@ -24,7 +24,7 @@ def prepare(store: Store, job: Job, clock: Clock) -> JobRecord:
     except NotFound:
         planned, shards, schema = plan_shards(job.input, files, wanted_columns(job))
         plan = Plan(tuple(planned), tuple(shards), schema)
-    mine = new_record(job.name, fingerprint(job, files), plan, clock)
+    mine = new_record(job.name, fingerprint(job, files), job.portable(), plan, clock)
     return settle_record(store, mine, clock)
 
 

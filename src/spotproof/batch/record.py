@@ -36,19 +36,26 @@ class Plan:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job as its root knows it. `fingerprint` is everything that would change the results."""
+    """A job as its root knows it.
+
+    `fingerprint` is everything that would change the results. `settings` are those the job was first started with,
+    so that what needs no job file (such as a retry of refused rows) finds them here.
+    """
 
     job_id: str
     name: str
     created_at: float
     nonce: str
     fingerprint: Mapping[str, Any]
+    settings: Mapping[str, Any]
     plan: Plan
 
 
-def new_record(name: str, fingerprint: Mapping[str, Any], plan: Plan, clock: Clock) -> JobRecord:
+def new_record(
+    name: str, fingerprint: Mapping[str, Any], settings: Mapping[str, Any], plan: Plan, clock: Clock
+) -> JobRecord:
     """A record for a job that has not been seen before."""
-    return JobRecord(new_id(), name, clock.now(), new_nonce(), fingerprint, plan)
+    return JobRecord(new_id(), name, clock.now(), new_nonce(), fingerprint, settings, plan)
 
 
 def read_record(store: Store) -> JobRecord:
@@ -123,6 +130,7 @@ def _to_json(record: JobRecord) -> bytes:
         "created_at": record.created_at,
         "nonce": record.nonce,
         "fingerprint": dict(record.fingerprint),
+        "settings": dict(record.settings),
         "files": [list(file) for file in plan.files],
         "shards": [[shard.rows, [list(piece) for piece in shard.slices]] for shard in plan.shards],
         "schema": base64.b64encode(plan.schema.serialize().to_pybytes()).decode(),
@@ -139,5 +147,5 @@ def _from_json(document: dict[str, Any]) -> JobRecord:
         for number, (rows, pieces) in enumerate(document["shards"])
     )
     plan = Plan(tuple(InputFile(*file) for file in document["files"]), shards, schema)
-    head = (document[key] for key in ("job_id", "name", "created_at", "nonce", "fingerprint"))
+    head = (document[key] for key in ("job_id", "name", "created_at", "nonce", "fingerprint", "settings"))
     return JobRecord(*head, plan)

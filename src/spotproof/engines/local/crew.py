@@ -1,16 +1,13 @@
 """The worker processes of one parent: started, told, counted, started again, and never left behind."""
 
 import queue
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from spotproof.batch.function import FunctionReference
 from spotproof.batch.job import Job
 from spotproof.engines.local.channel import Message
 from spotproof.engines.local.sizing import threads_per_worker, worker_environment
+from spotproof.engines.local.travel import describe
 from spotproof.engines.local.worker_handle import WorkerHandle
 
 
@@ -49,12 +46,13 @@ class Crew:
         self.living: dict[str, WorkerHandle] = {}
         self._job = job
         self._on_line = on_line
-        self._hello = _hello(job, size)
+        self._hello = {**describe(job, threads_per_worker(size)), "grace_seconds": job.grace_seconds}
         self._told: list[Message] = []
 
     def start(self, index: int) -> WorkerHandle:
         """Start worker number `index` (again), and tell it all that the others were told."""
         worker = WorkerHandle(
+            "spotproof.engines.local.worker_process",
             index,
             worker_environment(self._job, index, self.size),
             on_message=lambda worker, message: self.happenings.put(Said(worker, message)),
@@ -68,8 +66,20 @@ class Crew:
         return worker
 
     def tell(self, message: Message) -> None:
-        """Send to all living workers, and to those that will be started later: one message of each kind, the last."""
-        self._told = [told for told in self._told if told["is"] != message["is"]] + [message]
+        """Send to all that live, and to those that will be started later."""
+        self.tell_later(message)
+        self.tell_living(message)
+
+    def tell_later(self, message: Message) -> None:
+        """Send to those that will be started, in place of the earlier message of this kind."""
+        kinds = [told["is"] for told in self._told]
+        if message["is"] in kinds:
+            self._told[kinds.index(message["is"])] = message
+        else:
+            self._told.append(message)
+
+    def tell_living(self, message: Message) -> None:
+        """Send to all that live now."""
         for worker in self.living.values():
             worker.send(message)
 
@@ -82,25 +92,3 @@ class Crew:
         """SIGKILL all that live."""
         for worker in list(self.living.values()):
             worker.kill()
-
-
-def _hello(job: Job, size: int) -> Message:
-    settings = job.model_dump(mode="json", exclude={"function"})
-    function: list[Any] | None = None
-    if job.function is not None:
-        reference = FunctionReference.of(job.function)
-        settings["function"] = f"{reference.module}:{reference.qualname}"
-        function = list(asdict(reference).values())
-    return {
-        "is": "job",
-        "job": settings,
-        "grace_seconds": job.grace_seconds,
-        "threads": threads_per_worker(size),
-        "function": function,
-        "path": _import_path(),
-    }
-
-
-def _import_path() -> Sequence[str]:
-    # The empty entry means the folder that the parent runs in, wherever the worker will run.
-    return [str(Path(folder or ".").resolve()) for folder in sys.path]

@@ -48,6 +48,7 @@ class Parent:
         self._log: EventLog | None = None
         self._suspects: list[Suspect] = []
         self._idle_deaths: dict[int, int] = {}
+        self._go: Message = {}
         self._supervising = False
         self._failure: SpotproofError | None = None
         self._stopped_by: str | None = None
@@ -97,7 +98,8 @@ class Parent:
         self._crew.tell({"is": "identity", "job_id": record.job_id, "attempt": attempt})
         found = scan(self._store)
         self._progress.planned(record.plan.rows_total, found.rows_done, found.rows_failed, interruptions)
-        self._crew.tell(_go(record, found, self._suspects))
+        self._go = _go(record, found, self._suspects)
+        self._crew.tell(self._go)
         return record
 
     def _supervise(self) -> None:
@@ -169,7 +171,10 @@ class Parent:
         self._progress.event(PARENT, lost)
         if ranges:
             self._suspects = after_death(self._suspects, ranges)
-            self._crew.tell({"is": "suspects", "suspects": _suspects_json(self._suspects)})
+            suspects = _suspects_json(self._suspects)
+            self._go = {**self._go, "suspects": suspects}
+            self._crew.tell_later(self._go)
+            self._crew.tell_living({"is": "suspects", "suspects": suspects})
         elif not interrupted and self._dies_idle(worker):
             self._failure = FunctionError(_cannot_load(worker, code))
             self._stop("a failed worker", "fail", _FAILED_GRACE_SECONDS)

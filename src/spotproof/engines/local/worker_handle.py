@@ -21,12 +21,13 @@ _LAST_WORDS_SECONDS = 2.0  # for what a dead worker had sent to arrive
 class WorkerHandle:
     """Starts a worker process; tells `on_message` what it says, `on_exit` its exit code once, `on_line` its output.
 
-    The three are called from threads of this handle. `hand` is what the worker last said it had in hand, as
+    `program` is the module to run; it is given the two ends of the channel. The three are called from threads of this handle. `hand` is what the worker last said it had in hand, as
     (shard, start, stop).
     """
 
     def __init__(
         self,
+        program: str,
         index: int,
         environment: Mapping[str, str],
         on_message: Callable[["WorkerHandle", Message], None],
@@ -48,7 +49,7 @@ class WorkerHandle:
         # The worker holds the reading end of its own output too: when the parent is gone, a print of the user's
         # function fills a pipe that nobody empties instead of raising BrokenPipeError, which would refuse the row.
         kept = (orders_read, reports_write, output_read)
-        command = [sys.executable, "-m", "spotproof.engines.local.worker_process", str(orders_read), str(reports_write)]
+        command = [sys.executable, "-m", program, str(orders_read), str(reports_write)]
         self._process = subprocess.Popen(
             command,
             pass_fds=kept,

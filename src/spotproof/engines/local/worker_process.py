@@ -7,7 +7,6 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from spotproof.core.clock import SystemClock
@@ -71,13 +70,15 @@ class _Process:
     def run(self) -> Exit:
         hello = next(self._messages)
         signal.signal(signal.SIGTERM, lambda *_: self._on_sigterm(hello["grace_seconds"]))
-        job = _job(hello)
-        computation = _load_embed(job, hello) if job.embed is not None else None
+        from spotproof.engines.local.travel import job_of, load_embed, load_function
+
+        job = job_of(hello)
+        computation = load_embed(job, hello) if job.embed is not None else None
         named = self._expect("identity")
         os.environ["SPOTPROOF_JOB_ID"] = named["job_id"]
         os.environ["SPOTPROOF_ATTEMPT"] = str(named["attempt"])
         if computation is None:
-            computation = _load_function(hello)
+            computation = load_function(hello)
         self._sender.send({"is": "ready", "seconds": round(time.monotonic() - self._began, 3)})
         go = self._expect("go")
         return self._work(job, hello, named, go, computation)
@@ -184,37 +185,6 @@ class _Process:
         """The batch in hand may outlast the grace; what came before it was committed when the notice came."""
         self._clock.sleep(max(0.0, deadline - _MARGIN_SECONDS - self._clock.monotonic()))
         os._exit(int(Exit.INTERRUPTED))
-
-
-def _job(hello: Message) -> Any:
-    from spotproof.batch.job import Job
-
-    return Job.model_validate(hello["job"])
-
-
-def _load_embed(job: Any, hello: Message) -> Any:
-    from spotproof.batch.embedding.computation import EmbedComputation
-
-    return EmbedComputation(job.embed, threads=hello["threads"])
-
-
-def _load_function(hello: Message) -> Any:
-    from spotproof.batch.computation import UserFunction
-    from spotproof.batch.function import FunctionReference
-
-    for folder in reversed(hello["path"]):
-        if folder not in sys.path:
-            sys.path.insert(0, str(Path(folder)))
-    reference = FunctionReference(*hello["function"])
-    function = reference.load()
-    try:
-        return UserFunction(function)
-    except SpotproofError:
-        raise
-    except Exception as error:
-        raise FunctionError(
-            f"{reference} could not be built: {type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}"
-        ) from error
 
 
 if __name__ == "__main__":
