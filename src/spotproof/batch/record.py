@@ -83,7 +83,13 @@ def settle_record(store: Store, mine: JobRecord, clock: Clock) -> JobRecord:
         if create_once(store, layout.JOB, _to_json(mine), mine.nonce, nonce, clock):
             return mine
         standing = read_record(store)
-    differences = compare_fingerprints(standing.fingerprint, mine.fingerprint)
+    check_same_job(store, standing, mine.fingerprint)
+    return standing
+
+
+def check_same_job(store: Store, standing: JobRecord, mine: Mapping[str, Any]) -> None:
+    """Raise `JobChanged` with the differences unless the fingerprint `mine` is that of the standing job."""
+    differences = compare_fingerprints(standing.fingerprint, mine)
     if differences:
         shown = "\n".join(f"  {line}" for line in differences[:20])
         more = f"\n  ... and {len(differences) - 20} more" if len(differences) > 20 else ""
@@ -91,7 +97,6 @@ def settle_record(store: Store, mine: JobRecord, clock: Clock) -> JobRecord:
             f"{store.uri} holds job {standing.name!r}, which differs from the one given:\n{shown}{more}\n"
             "Rows of two different jobs are never mixed: undo the change to resume, or use a new root."
         )
-    return standing
 
 
 def compare_fingerprints(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -93,7 +93,7 @@ class Worker:
         self._open: dict[int, Shard] = {s.number: s for s in place.record.plan.shards if s.number not in done_set}
         self._unreadable: dict[int, InputError] = {}
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="spotproof-commit")
-        self._output = _output_columns(place, clock)
+        self._output = output_columns(place.store, place.record, place.job, clock)
         self._notice: Notice | None = None
         self._noticed_at = 0.0
         self._lost = threading.Event()
@@ -291,10 +291,10 @@ def given_columns(job: Job, schema_names: Sequence[str]) -> list[str]:
     return list(job.input.columns) if job.input.columns is not None else list(schema_names)
 
 
-def _output_columns(place: Place, clock: Clock) -> OutputColumns:
-    job, names = place.job, place.record.plan.schema.names
+def output_columns(store: Store, record: JobRecord, job: Job, clock: Clock) -> OutputColumns:
+    """What the function is given of each row, and what is carried to the output."""
     carried = job.input.carry or ["file", "row"]
-    return OutputColumns(place.store, clock, given_columns(job, names), carried)
+    return OutputColumns(store, clock, given_columns(job, record.plan.schema.names), carried)
 
 
 def _several(unreadable: dict[int, InputError]) -> InputError:
