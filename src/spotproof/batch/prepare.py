@@ -1,9 +1,8 @@
 """Before the first row: look at the input, test the store, and settle which job this root holds."""
 
+from spotproof.batch.fingerprint import fingerprint
 from spotproof.batch.inputs.discover import find_files
 from spotproof.batch.inputs.plan import plan_shards
-
-from spotproof.batch.fingerprint import fingerprint
 from spotproof.batch.job import Job
 from spotproof.batch.record import JobRecord, Plan, new_record, read_record, settle_record
 from spotproof.core.clock import Clock

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from spotproof.batch import layout
 from spotproof.batch.failures import read_refusals
-from spotproof.batch.parts import PartInfo, read_part
+from spotproof.batch.parts import PartInfo, read_part, read_verified
 from spotproof.batch.record import JobRecord, read_record
+from spotproof.batch.retried import Round, read_rounds
 from spotproof.core.errors import NotFound, RootDamaged
 from spotproof.storage.store import Store
 
@@ -51,6 +52,7 @@ def verify(store: Store, on_part: Callable[[int, int], None] | None = None) -> R
             if on_part is not None:
                 on_part(done + 1, len(paths))
     _add_up(report, record, chains)
+    _check_rounds(store, report, chains)
     report.problems += [f"{path}: not a part of this job" for path in _strangers(store, record)]
     report.ok = report.complete and not report.problems
     return report
@@ -106,6 +108,39 @@ def _add_up(report: Report, record: JobRecord, chains: dict[int, list[PartInfo]]
         report.problems.append(f"{report.rows_twice} rows stand in more than one part")
     if report.rows_missing:
         report.complete = False
+
+
+def _check_rounds(store: Store, report: Report, chains: dict[int, list[PartInfo]]) -> None:
+    """Later tries of refused rows: whole, one after another, and only over rows that were refused."""
+    parts = {(info.shard, info.start): info for chain in chains.values() for info in chain}
+    for place, rounds in sorted(read_rounds(store).items()):
+        part = parts.get(place)
+        if part is None or part.failed_file is None:
+            report.problems.append(f"{layout.retried(*place, 1)}: belongs to no part with refused rows")
+            continue
+        left = {refusal.row for refusal in read_refusals(store, part.failed_file)}
+        for number, one in enumerate(rounds, start=1):
+            path = layout.retried(one.shard, one.start, number)
+            problem = _round_problem(store, path, one, number, left)
+            if problem is not None:
+                report.problems.append(f"{path}: {problem}")
+                break
+            left -= set(one.resolved)
+            report.rows_failed -= len(one.resolved)
+            report.rows_out += one.rows_out
+
+
+def _round_problem(store: Store, path: str, one: Round, number: int, left: set[int]) -> str | None:
+    try:
+        read_verified(store, path)
+    except (RootDamaged, NotFound) as error:
+        return str(error)
+    still = {int(row) for row, _, _ in one.still_refused}
+    if one.number != number:
+        return f"is round {one.number}, where round {number} belongs"
+    if set(one.resolved) | still != left or set(one.resolved) & still:
+        return "its rows are not those that were refused before it"
+    return None
 
 
 def _shard_of(path: str) -> int:

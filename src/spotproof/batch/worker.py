@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from spotproof.batch.inputs.reader import read_shard
-
 from spotproof.batch.chain import Committed, Tip, Writer, read_tip
 from spotproof.batch.computation import Computation
+from spotproof.batch.inputs.reader import read_shard
 from spotproof.batch.inputs.slices import Shard
 from spotproof.batch.job import Job
 from spotproof.batch.output import OutputColumns

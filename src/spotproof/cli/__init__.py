@@ -1,1 +1,1 @@
-"""The command line: parse, call, show. One file a command."""
+"""The command line: one file a command; each prints what to do next."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from spotproof.batch.embedding.function import EmbedTexts
 
 from spotproof.batch.computation import Computed
+from spotproof.batch.embedding.function import EmbedTexts
 from spotproof.batch.job import Embed
 
 

@@ -48,9 +48,7 @@ def retry_refused(job: Job, on_line: Callable[[str], None]) -> RetryReport:
         killers.append(row)
 
 
-def _listen(
-    heard: "queue.SimpleQueue[Message]", report: RetryReport, handled: list[list[int]]
-) -> list[int] | None:
+def _listen(heard: "queue.SimpleQueue[Message]", report: RetryReport, handled: list[list[int]]) -> list[int] | None:
     """Follow one process to its end; the row at which it died, or None where it did not."""
     row: list[int] | None = None
     while True:
@@ -69,5 +67,7 @@ def _listen(
                 if message["code"] == 0:
                     return None
                 if row is None:
-                    raise FunctionError(f"the retry's process ended with code {message['code']} before it computed a row")
+                    raise FunctionError(
+                        f"the retry's process ended with code {message['code']} before it computed a row"
+                    )
                 return row

@@ -84,13 +84,12 @@ class _Process:
         return self._work(job, hello, named, go, computation)
 
     def _work(self, job: Any, hello: Message, named: Message, go: Message, computation: Any) -> Exit:
-        from spotproof.coordination.event_log import EventLog
-        from spotproof.coordination.select import open_coordinator
-
         from spotproof.batch.record import read_record
         from spotproof.batch.refusals import RefusalBudget
         from spotproof.batch.suspects import Suspect
         from spotproof.batch.worker import Outcome, Place, Worker
+        from spotproof.coordination.event_log import EventLog
+        from spotproof.coordination.select import open_coordinator
         from spotproof.core.ids import ProcessIdentity
         from spotproof.storage.uri import open_store
 
