@@ -50,7 +50,10 @@ class UserFunction:
         options: FunctionOptions = options_of(function)
         self.batch_rows = options.batch_rows
         self._format = options.batch_format
-        self._call: Callable[..., Any] = function() if inspect.isclass(function) else function
+        call: Any = function() if inspect.isclass(function) else function
+        if not callable(call):
+            raise FunctionError(f"{function!r} has no __call__ that batches could be given to")
+        self._call: Callable[..., Any] = call
         self._prepare: Callable[[Any], Any] | None = getattr(self._call, "prepare", None)
         body: Any = self._call if inspect.isfunction(self._call) else getattr(self._call, "__call__", None)  # noqa: B004
         self._loop = _LoopThread() if inspect.iscoroutinefunction(body) else None
@@ -58,20 +61,39 @@ class UserFunction:
 
     def prepare(self, rows: pa.RecordBatch) -> Any:
         batch = to_numpy(rows) if self._format == "numpy" else rows
-        return self._prepare(batch) if self._prepare else batch
+        return _not_exiting(self._prepare, batch) if self._prepare else batch
 
     def start(self, prepared: Any, rows: int) -> "Future[Computed]":
         if self._loop is not None:
             return self._loop.submit(self._await(prepared, rows))
         done: Future[Computed] = Future()
         try:
-            done.set_result(to_computed(self._call(prepared), rows))
+            done.set_result(to_computed(_not_exiting(self._call, prepared), rows))
         except Exception as error:
             done.set_exception(error)
         return done
 
     async def _await(self, prepared: Any, rows: int) -> Computed:
-        return to_computed(await self._call(prepared), rows)
+        try:
+            given = await self._call(prepared)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # These would end the event loop, and every batch in flight would then be waited for without end.
+            raise _exit_error(error) from error
+        return to_computed(given, rows)
+
+
+def _not_exiting(call: Callable[[Any], Any], batch: Any) -> Any:
+    """`call(batch)`; a `sys.exit` in it is neither a bad row nor a worker that is done."""
+    try:
+        return call(batch)
+    except SystemExit as error:
+        raise _exit_error(error) from error
+
+
+def _exit_error(error: BaseException) -> FunctionError:
+    return FunctionError(
+        f"the function raised {error!r}, which ends a process; raise an ordinary exception to refuse a row"
+    )
 
 
 class _LoopThread:
@@ -86,7 +108,10 @@ class _LoopThread:
 
 
 def to_numpy(rows: pa.RecordBatch) -> dict[str, np.ndarray]:
-    """The columns as numpy arrays; fixed-size lists become two-dimensional, texts become objects."""
+    """The columns as numpy arrays; fixed-size lists become two-dimensional, texts become objects.
+
+    None stays None in texts; in whole numbers it makes them floats with NaN, as pandas does.
+    """
     return {name: _column_to_numpy(rows.column(i)) for i, name in enumerate(rows.schema.names)}
 
 
@@ -101,6 +126,9 @@ def to_computed(given: Any, rows: int) -> Computed:
     if isinstance(given, Computed):
         return given
     columns = _to_columns(given)
+    names = columns.schema.names
+    if len(set(names)) < len(names):
+        raise FunctionError(f"the function returned two columns of one name: {names}")
     origin_at = columns.schema.get_field_index(ORIGIN)
     if origin_at < 0:
         if columns.num_rows != rows:
@@ -140,14 +168,24 @@ def _to_array(name: str, values: Any) -> pa.Array:
             return values.combine_chunks()
         if isinstance(values, pa.Array):
             return values
-        array = np.asarray(values) if not isinstance(values, list) else None
-        if array is not None and array.ndim == 2:
+        if isinstance(values, list):
+            return pa.array(values)
+        # An array is taken as it is: asarray would drop the mask of a masked one.
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+        if array.ndim == 0:
+            raise FunctionError(
+                f"the function returned {type(values).__name__} as column {name!r}; "
+                "it must be an array or a list with one value for each output row"
+            )
+        if array.ndim == 2 and array.shape[1] > 0:
             flat = pa.array(np.ascontiguousarray(array).reshape(-1))
             return pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
-        if array is not None and array.dtype.kind == "U":
+        if array.dtype.kind in "UT":
             return pa.array(array.tolist(), type=pa.string())
-        return pa.array(values if array is None else array)
-    except (pa.ArrowException, ValueError, TypeError) as error:
+        return pa.array(array)
+    except UnicodeError:
+        raise  # text that cannot be encoded is one row's fault: it is refused, and the others are kept
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise FunctionError(f"the function returned a column {name!r} that cannot be stored: {error}") from error
 
 

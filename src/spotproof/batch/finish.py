@@ -35,10 +35,13 @@ def finish(store: Store, record: JobRecord, clock: Clock) -> Totals:
         return standing
     chains = read_chains(store)
     for shard in record.plan.shards:
-        problem = chain_problem(chains.get(shard.number, []), shard.rows)
+        chain = chains.get(shard.number, [])
+        problem = _stranger(chain, record.job_id) or chain_problem(chain, shard.rows)
         if problem:
-            raise RootDamaged(f"{store.uri}: shard {shard.number} cannot be finished: {problem}")
-    infos = [info for chain in chains.values() for info in chain]
+            raise RootDamaged(
+                f"{store.uri}: shard {shard.number} cannot be finished: {problem}; see `spotproof verify`"
+            )
+    infos = [info for shard in record.plan.shards for info in chains.get(shard.number, [])]
     totals = Totals(
         rows_in=sum(info.stop - info.start for info in infos),
         rows_out=sum(info.rows_out for info in infos),
@@ -86,6 +89,13 @@ def read_chains(store: Store) -> dict[int, list[PartInfo]]:
     return chains
 
 
+def _stranger(chain: list[PartInfo], job_id: str) -> str | None:
+    for info in chain:
+        if info.job_id != job_id:
+            return f"{layout.part(info.shard, info.start)} belongs to another job ({info.job_id})"
+    return None
+
+
 def chain_problem(chain: list[PartInfo], rows: int | None) -> str | None:
     """What is wrong with one shard's parts (in order), in words; None if they cover it exactly once."""
     at = 0
@@ -95,7 +105,8 @@ def chain_problem(chain: list[PartInfo], rows: int | None) -> str | None:
             low, high = sorted((at, info.start))
             return f"rows {low} to {high} {what}"
         at = info.stop
-    if not chain or not (chain[-1].final or (rows is not None and at >= rows)):
+    ended = bool(chain) and chain[-1].final
+    if not ended and (rows is None or at < rows):
         return f"rows from {at} on are not computed yet"
     if rows is not None and at != rows:
         return f"its parts cover {at} rows, the plan has {rows}"

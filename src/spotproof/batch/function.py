@@ -93,7 +93,8 @@ class FunctionReference:
         if isinstance(function, str):
             return cls.parse(function)
         module, qualname = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
-        if not module or "<" in qualname or not qualname:
+        # A method is bound to an object that only this process has.
+        if not module or not qualname or "<" in qualname or inspect.ismethod(function):
             raise ConfigError(
                 f"function: {function!r} has no name that a worker process can import; "
                 "define a function or class at the top level of a module"
@@ -126,9 +127,17 @@ class FunctionReference:
         try:
             source = inspect.getsource(function)
         except (OSError, TypeError):
-            code = getattr(function, "__code__", None)
-            source = repr(code.co_code if code is not None else self)
+            source = _source_of_class(function) or repr(self)
         return hashlib.sha256(source.encode()).hexdigest()[:32]
+
+
+def _source_of_class(function: Callable[..., Any]) -> str | None:
+    # An object that is called has no source of its own; what it does is in its class.
+    try:
+        return inspect.getsource(type(function))
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        return repr((code.co_code, code.co_names)) if code is not None else None
 
 
 def _import(name: str) -> types.ModuleType:
@@ -141,7 +150,7 @@ def _import(name: str) -> types.ModuleType:
             f"function: there is no module {name!r} on the path; run from the folder that holds it, "
             "or put it beside the job file"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"function: importing {name} failed: {type(error).__name__}: {error}") from error
 
 
@@ -161,6 +170,10 @@ def _load_script(path: str) -> types.ModuleType:
     sys.modules[MAIN_ALIAS] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise ConfigError(f"function: running {path} failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        del sys.modules[MAIN_ALIAS]
+        raise ConfigError(
+            f"function: running {path} failed: {type(error).__name__}: {error}; what starts the job "
+            "belongs below `if __name__ == '__main__':`"
+        ) from error
     return module

@@ -21,10 +21,7 @@ class OutputColumns:
         self._clock = clock
         self._given = list(given)
         self._carried = list(carried)
-        try:
-            self._schema: pa.Schema | None = read_schema(store)
-        except NotFound:
-            self._schema = None
+        self._schema: pa.Schema | None = _read_if_agreed(store)
 
     def given(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The columns that the function sees."""
@@ -32,6 +29,8 @@ class OutputColumns:
 
     def empty(self) -> pa.Table:
         """A table of no rows, with the agreed columns as far as they are known."""
+        if self._schema is None:
+            self._schema = _read_if_agreed(self._store)  # another worker may have had results by now
         return self._schema.empty_table() if self._schema is not None else pa.table({})
 
     def assemble(
@@ -72,5 +71,13 @@ class OutputColumns:
         return conform(joined, self._schema)
 
 
+def _read_if_agreed(store: Store) -> pa.Schema | None:
+    try:
+        return read_schema(store)
+    except NotFound:
+        return None
+
+
 def _joined(carried: pa.Schema, results: pa.Schema) -> pa.Schema:
-    return pa.schema([f.remove_metadata() for f in [*carried, *results]])
+    # That a column of one batch has no null says nothing of the other batches.
+    return pa.schema([f.remove_metadata().with_nullable(True) for f in [*carried, *results]])

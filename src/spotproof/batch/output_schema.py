@@ -46,7 +46,7 @@ def conform(columns: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
         )
     try:
         return table.select(schema.names).cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowException, ValueError, TypeError) as error:
         raise FunctionError(
             f"the function returned {table.select(schema.names).schema.types}, which do not fit this job's "
             f"{schema.types}: {error}; make it return the same types for every batch"
@@ -63,5 +63,5 @@ def _parse(store: Store, body: bytes) -> tuple[pa.Schema, str]:
     try:
         document = json.loads(body)
         return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(document["arrow"]))), document["nonce"]
-    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (ValueError, KeyError, TypeError, OSError, pa.ArrowException) as error:
         raise RootDamaged(f"{store.uri}/{layout.SCHEMA} cannot be read: {error}") from error

@@ -63,7 +63,7 @@ def read_record(store: Store) -> JobRecord:
     body = store.read(layout.JOB)
     try:
         return _from_json(json.loads(body))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OSError, pa.ArrowException) as error:
         raise RootDamaged(f"{store.uri}/{layout.JOB} is not a spotproof job record: {error}") from error
 
 
@@ -105,6 +105,9 @@ def compare_fingerprints(then: Mapping[str, Any], now: Mapping[str, Any]) -> lis
     for key in sorted(set(then) | set(now)):
         if key == "files":
             lines.extend(_compare_files(then.get(key, []), now.get(key, [])))
+        elif key.endswith(".source") and key in then and key in now:
+            if then[key] != now[key]:
+                lines.append(f"{key}: the code was edited since the job was started")
         elif then.get(key) != now.get(key):
             lines.append(f"{key}: {then.get(key)!r} -> {now.get(key)!r}")
     return lines
@@ -152,5 +155,5 @@ def _from_json(document: dict[str, Any]) -> JobRecord:
         for number, (rows, pieces) in enumerate(document["shards"])
     )
     plan = Plan(tuple(InputFile(*file) for file in document["files"]), shards, schema)
-    head = (document[key] for key in ("job_id", "name", "created_at", "nonce", "fingerprint", "settings"))
-    return JobRecord(*head, plan)
+    head = ("job_id", "name", "created_at", "nonce", "fingerprint", "settings")
+    return JobRecord(plan=plan, **{name: document[name] for name in head})

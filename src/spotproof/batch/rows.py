@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -66,7 +67,7 @@ class Results:
 
 def join(runs: Sequence[Results]) -> Results:
     """One `Results` of runs that follow one another without a gap."""
-    for before, after in zip(runs, runs[1:], strict=False):
+    for before, after in pairwise(runs):
         if before.stop != after.start:
             raise AssertionError(f"rows {before.stop}..{after.start} are missing between two runs")
     counts: dict[str, int] = {}

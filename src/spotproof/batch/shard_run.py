@@ -17,6 +17,7 @@ from spotproof.batch.refusals import RefusalBudget, take_apart
 from spotproof.batch.rows import Refusal, Results, RowBlock
 from spotproof.batch.shard_writer import ShardWriter
 from spotproof.batch.suspects import Step, Suspect, steps
+from spotproof.core.errors import InputError
 
 _BLOCKS_AHEAD = 2
 
@@ -43,7 +44,6 @@ class _Piece:
 
     block: RowBlock
     prepared: Any = None
-    commit_first: bool = False
     refuse: bool = False
 
 
@@ -72,7 +72,7 @@ class ShardRun:
         self._budget = budget
         self._max_crashes = max_crashes
         self._suspects = [s for s in suspects if s.shard == shard and s.stop > writer.tip.position]
-        self._blocks = blocks
+        self._blocks = self._planned(blocks)
         self._hand: deque[tuple[int, int]] = deque()
         self._hand_lock = threading.Lock()
 
@@ -93,24 +93,43 @@ class ShardRun:
     def _go(self, source: "Iterator[_Piece] | ReadAhead[_Piece]", in_flight: int) -> bool:
         started: deque[tuple[_Piece, Future[Computed] | None]] = deque()
         at = self._writer.tip.position
-        for piece in source:
-            if piece.commit_first:
-                self._writer.drain()
-            started.append((piece, self._start(piece)))
+        pieces = iter(source)
+        ended, damage = False, None
+        while not ended and not self._watch.leaving() and not self._writer.tip.final:
+            try:
+                piece = next(pieces, None)
+            except InputError as error:
+                damage = error
+                break
+            if piece is None:
+                ended = True
+            else:
+                started.append((piece, self._start(piece)))
             while len(started) >= in_flight:
                 at = self._finish(*started.popleft())
-                if self._watch.leaving():
-                    # What an async function has in flight is finished too: it is the batch in hand.
-                    for entry in started:
-                        at = self._finish(*entry)
-                    return False
-                if self._writer.tip.final:
-                    return True
+        # What an async function has in flight is finished too: it is the batch in hand.
         for entry in started:
             at = self._finish(*entry)
-        if self._rows is None or at < self._rows:
+        if damage is not None:
+            raise damage
+        if ended and self._rows is None:
             self._writer.append(self._end(at))
-        return True
+        elif ended and self._rows is not None and at < self._rows:
+            # An end marked here would stand for ever, and the rows behind it would be missing.
+            raise InputError(
+                f"shard {self._shard}: the input ended at row {at}, but {self._rows} rows were planned; "
+                "it changed while it was read"
+            )
+        return ended or self._writer.tip.final
+
+    def _planned(self, blocks: Iterator[RowBlock]) -> Iterator[RowBlock]:
+        for block in blocks:
+            if self._rows is not None and block.stop > self._rows:
+                raise InputError(
+                    f"shard {self._shard}: the input has more than the {self._rows} rows that were planned; "
+                    "it changed while it was read"
+                )
+            yield block
 
     def _pieces(self) -> Iterator[_Piece]:
         for block in self._blocks:
@@ -121,9 +140,12 @@ class ShardRun:
         for block in self._blocks:
             for step in steps(block.start, block.stop, self._suspects, self._max_crashes):
                 piece = cut(block, step)
+                if step.commit_first:
+                    # Before these rows are touched: whatever they do, what came before them is kept.
+                    self._writer.drain()
                 self._take_in_hand(piece)
                 prepared = None if step.refuse else self._prepare(piece)
-                yield _Piece(piece, prepared, step.commit_first, step.refuse)
+                yield _Piece(piece, prepared, step.refuse)
 
     def _prepare(self, block: RowBlock) -> Any:
         if block.rows.num_rows == 0:

@@ -28,8 +28,10 @@ def after_death(suspects: Sequence[Suspect], ranges: Iterable[tuple[int, int, in
     A range that overlaps a suspect narrows it to what both hold: the poison was in hand both times.
     """
     result = list(suspects)
-    for shard, start, stop in ranges:
-        alone = 1 if stop - start == 1 else 0
+    in_hand = list(ranges)
+    for shard, start, stop in in_hand:
+        # One row of several that were read ahead is not alone: any of them may be why.
+        alone = 1 if len(in_hand) == 1 and stop - start == 1 else 0
         for i, known in enumerate(result):
             if known.shard == shard and known.start < stop and start < known.stop:
                 low, high = max(known.start, start), min(known.stop, stop)
