@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+
+import pyarrow as pa
 
 from spotproof.batch import layout
 from spotproof.batch.failures import read_refusals
+from spotproof.batch.output_schema import read_schema
 from spotproof.batch.parts import PartInfo, read_part, read_verified
 from spotproof.batch.record import JobRecord, read_record
 from spotproof.batch.retried import Round, read_rounds
@@ -40,10 +44,11 @@ def verify(store: Store, on_part: Callable[[int, int], None] | None = None) -> R
     record = read_record(store)
     paths = sorted(info.path for info in store.list(layout.PARTS) if layout.parse_part(info.path))
     report = Report(parts=len(paths))
+    schema = _agreed_schema(store, report)
     chains: dict[int, list[PartInfo]] = {}
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
         for done, (path, checked) in enumerate(
-            zip(paths, pool.map(lambda p: _check(store, record, p), paths), strict=True)
+            zip(paths, pool.map(partial(_check, store, record, schema), paths), strict=True)
         ):
             if isinstance(checked, str):
                 report.problems.append(checked)
@@ -52,21 +57,26 @@ def verify(store: Store, on_part: Callable[[int, int], None] | None = None) -> R
             if on_part is not None:
                 on_part(done + 1, len(paths))
     _add_up(report, record, chains)
-    _check_rounds(store, report, chains)
+    try:
+        _check_rounds(store, report, chains)
+    except (RootDamaged, NotFound) as error:
+        report.problems.append(str(error))
     report.problems += [f"{path}: not a part of this job" for path in _strangers(store, record)]
     report.ok = report.complete and not report.problems
     return report
 
 
-def _check(store: Store, record: JobRecord, path: str) -> PartInfo | str:
+def _check(store: Store, record: JobRecord, schema: pa.Schema | None, path: str) -> PartInfo | str:
     """The footer of a part that is good through and through, else what is wrong with it."""
     try:
-        info, _ = read_part(store, path)
+        info, table = read_part(store, path)
         place = layout.parse_part(path)
         if info.job_id != record.job_id:
             return f"{path}: belongs to another job ({info.job_id})"
         if (info.shard, info.start) != place:
             return f"{path}: its footer says shard {info.shard}, row {info.start}"
+        if schema is not None and table.num_rows and not table.schema.remove_metadata().equals(schema):
+            return f"{path}: its columns are not those of {layout.SCHEMA}"
         if info.failed_file is not None:
             refused = read_refusals(store, info.failed_file)
             inside = [r for r in refused if info.start <= r.row < info.stop]
@@ -77,6 +87,16 @@ def _check(store: Store, record: JobRecord, path: str) -> PartInfo | str:
         return str(error)
 
 
+def _agreed_schema(store: Store, report: Report) -> pa.Schema | None:
+    try:
+        return read_schema(store)
+    except NotFound:
+        return None
+    except RootDamaged as error:
+        report.problems.append(str(error))
+        return None
+
+
 def _add_up(report: Report, record: JobRecord, chains: dict[int, list[PartInfo]]) -> None:
     report.complete = True
     known, total = True, 0
@@ -84,8 +104,14 @@ def _add_up(report: Report, record: JobRecord, chains: dict[int, list[PartInfo]]
         chain = chains.get(shard.number, [])
         covered_to = 0
         for info in chain:
-            report.rows_twice += max(0, min(covered_to, info.stop) - info.start)
-            report.rows_missing += max(0, info.start - covered_to)
+            if info.start < covered_to:
+                twice = min(covered_to, info.stop)
+                report.rows_twice += twice - info.start
+                path = layout.part(info.shard, info.start)
+                report.problems.append(f"{path}: rows {info.start} to {twice} stand in an earlier part too")
+            elif info.start > covered_to:
+                report.rows_missing += info.start - covered_to
+                report.problems.append(f"shard {shard.number}: rows {covered_to} to {info.start} are missing")
             covered_to = max(covered_to, info.stop)
             report.rows_done += info.stop - info.start
             report.rows_failed += info.rows_failed
@@ -104,8 +130,6 @@ def _add_up(report: Report, record: JobRecord, chains: dict[int, list[PartInfo]]
         elif covered_to > rows:
             report.problems.append(f"shard {shard.number}: parts cover {covered_to} rows, the plan has {rows}")
     report.rows_in = total if known else None
-    if report.rows_twice:
-        report.problems.append(f"{report.rows_twice} rows stand in more than one part")
     if report.rows_missing:
         report.complete = False
 

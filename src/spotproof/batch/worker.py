@@ -24,7 +24,7 @@ from spotproof.batch.shard_writer import ShardWriter
 from spotproof.batch.suspects import Suspect
 from spotproof.coordination.lease import Coordinator, Lease
 from spotproof.core.clock import Clock
-from spotproof.core.errors import CoordinationError, InputError
+from spotproof.core.errors import CoordinationError, FunctionError, InputError
 from spotproof.core.events import Event, NoticeHandled, NoticeReceived, PartCommitted, ShardLeased
 from spotproof.notices.notice import Notice
 from spotproof.storage.store import Store
@@ -99,6 +99,7 @@ class Worker:
         self._current: tuple[Lease, ShardWriter] | None = None
         self._lock = threading.Lock()
         self._rows_after_notice = 0
+        self._rows_repeated = 0
 
     def run(self) -> Outcome:
         """Work until everything is done or a notice came. Raises what stops a job: see core/errors.py."""
@@ -213,6 +214,9 @@ class Worker:
         )
         try:
             reached_end = run.run()
+        except FunctionError:
+            writer.drain()  # the rows before the broken batch are good
+            raise
         except InputError as error:
             # The rows before the damage are kept, the other shards go on; the job says so at its end.
             self._unreadable[shard.number] = error
@@ -223,7 +227,10 @@ class Worker:
     def _on_commit(self, committed: Committed) -> None:
         if self._notice is not None:
             self._rows_after_notice += sum(part.stop - part.start for part in committed.parts)
+        # Where another worker's part held all of our rows there is no part of ours to say so: the next one does.
+        self._rows_repeated += committed.rows_repeated
         for part in committed.parts:
+            repeated, self._rows_repeated = self._rows_repeated, 0
             self._reporter.event(
                 PartCommitted(
                     shard=part.shard,
@@ -231,7 +238,7 @@ class Worker:
                     stop=part.stop,
                     rows_out=part.rows_out,
                     rows_failed=part.rows_failed,
-                    rows_repeated=committed.rows_repeated,
+                    rows_repeated=repeated,
                     bytes=committed.bytes_stored,
                     encode_seconds=round(committed.encode_seconds, 4),
                     store_seconds=round(committed.store_seconds, 4),
@@ -298,4 +305,5 @@ def output_columns(store: Store, record: JobRecord, job: Job, clock: Clock) -> O
 
 def _several(unreadable: dict[int, InputError]) -> InputError:
     lines = "\n".join(f"  shard {number}: {error}" for number, error in sorted(unreadable.items()))
-    return InputError(f"{len(unreadable)} shards could not be read to their end; all rows before are kept:\n{lines}")
+    count = "1 shard" if len(unreadable) == 1 else f"{len(unreadable)} shards"
+    return InputError(f"{count} could not be read to the end; all rows before the damage are kept:\n{lines}")
