@@ -7,8 +7,9 @@ from spotproof.batch import layout
 from spotproof.batch.finish import Totals
 from spotproof.batch.output_schema import read_schema
 from spotproof.batch.retried import read_rounds
+from spotproof.storage.arrow import arrow_files
 from spotproof.storage.store import Store
-from spotproof.storage.uri import join_uri
+from spotproof.storage.uri import open_store
 
 if TYPE_CHECKING:
     import pyarrow.dataset
@@ -38,24 +39,13 @@ class Result:
 
     def dataset(self) -> "pyarrow.dataset.Dataset":
         """All output rows, in no promised order: carried columns first, then what the function gave."""
-        from spotproof.storage.uri import open_store
-
         return open_dataset(open_store(self.root))
 
 
 def open_dataset(store: Store) -> "pyarrow.dataset.Dataset":
     """The output of the job in `store` as a pyarrow dataset. Raises `NotFound` before anything was computed."""
     import pyarrow.dataset
-    import pyarrow.fs
 
     paths = sorted(info.path for folder in (layout.PARTS, layout.RETRIED) for info in store.list(folder))
-    if store.is_local:
-        filesystem = pyarrow.fs.LocalFileSystem()
-        files = [join_uri(store.uri, path) for path in paths]
-    else:
-        from obstore.fsspec import FsspecStore
-
-        scheme, _, bucket_path = store.uri.partition("://")
-        filesystem = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(FsspecStore(scheme)))
-        files = [join_uri(bucket_path, path) for path in paths]
+    filesystem, files = arrow_files(store.uri, paths)
     return pyarrow.dataset.dataset(files, schema=read_schema(store), format="parquet", filesystem=filesystem)

@@ -148,8 +148,10 @@ class Parent:
     def _failed(self, worker: WorkerHandle, message: Message) -> None:
         worker.outcome = "failed"
         kind = getattr(errors, message["error"], None)
-        known = isinstance(kind, type) and issubclass(kind, SpotproofError)
-        failure = kind(message["message"]) if known else FunctionError(message["message"])
+        if isinstance(kind, type) and issubclass(kind, SpotproofError):
+            failure = kind(message["message"])
+        else:
+            failure = FunctionError(message["message"])
         if self._failure is None:
             self._failure = failure
         # Damaged input is told at the end of all other work, in which the other workers may still be.

@@ -1,0 +1,52 @@
+"""Death at the exact spot: while computing, encoding, creating, syncing, linking, uploading; before and after the call."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import checker
+from tests.chaos.jobs import FINISHED, REPOSITORY, Job
+from tests.chaos.test_kills import s3_files
+from tests.servers import S3Server
+
+DEATHS = 6
+LOCAL_POINTS = ["compute", "encode", "encode-after", "refusals-after", "create-after", "fsync", "fsync-after", "link",
+                "link-after"]  # fmt: skip
+S3_POINTS = ["upload", "upload-after", "create", "encode-after"]
+
+
+def environment(tmp_path: Path, point: str, seed: int) -> dict[str, str]:
+    return {
+        "PYTHONPATH": f"{Path(__file__).parent / 'killpoints'}:{REPOSITORY}",
+        "KILL_POINT": point,
+        "KILL_BUDGET": str(tmp_path / "deaths"),
+        "KILL_DEATHS": str(DEATHS),
+        "KILL_SEED": str(seed),
+    }
+
+
+def deaths(tmp_path: Path) -> int:
+    budget = tmp_path / "deaths"
+    return budget.stat().st_size if budget.exists() else 0
+
+
+@pytest.mark.parametrize("point", LOCAL_POINTS)
+def test_a_local_root(tmp_path: Path, seed: int, point: str) -> None:
+    root = tmp_path / "root"
+    job = Job(tmp_path, str(root), rows=16_000, environment=environment(tmp_path, point, seed)).write()
+    code = job.start().finish()
+    found = checker.check(checker.local_files(root), range(job.rows))
+    assert code == FINISHED, f"seed {seed}: {job.log()}"
+    assert found.exact, f"seed {seed}: {found}"
+    assert deaths(tmp_path) >= 3, "the trap was not met"
+
+
+@pytest.mark.parametrize("point", S3_POINTS)
+def test_an_s3_root(tmp_path: Path, s3: S3Server, seed: int, point: str) -> None:
+    root = f"s3://{s3.bucket()}/jobs/points"
+    job = Job(tmp_path, root, rows=16_000, environment=environment(tmp_path, point, seed) | s3.environment()).write()
+    code = job.start().finish()
+    found = checker.check(s3_files(s3, root), range(job.rows))
+    assert code == FINISHED, f"seed {seed}: {job.log()}"
+    assert found.exact, f"seed {seed}: {found}"
+    assert deaths(tmp_path) >= 3, "the trap was not met"
