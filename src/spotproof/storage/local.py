@@ -3,7 +3,7 @@
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -212,7 +212,7 @@ class LocalStore:
         except OSError as error:
             raise mapped(error, file, "reading") from error
 
-    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+    def _entries(self, folder: Path) -> "Sequence[os.DirEntry[str]]":
         try:
             with os.scandir(folder) as entries:
                 return [entry for entry in entries if folder != self._root or entry.name != DRAFTS]
