@@ -1,11 +1,12 @@
 """Death at the exact spot: while computing, encoding, creating, syncing, linking, uploading; before and after the call."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.chaos import checker
-from tests.chaos.jobs import FINISHED, REPOSITORY, Job
+from tests.chaos.jobs import FINISHED, Job
 from tests.chaos.test_kills import s3_files
 from tests.servers import S3Server
 
@@ -17,7 +18,7 @@ S3_POINTS = ["upload", "upload-after", "create", "encode-after"]
 
 def environment(tmp_path: Path, point: str, seed: int) -> dict[str, str]:
     return {
-        "PYTHONPATH": f"{Path(__file__).parent / 'killpoints'}:{REPOSITORY}",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "killpoints"), os.environ.get("PYTHONPATH", "")]),
         "KILL_POINT": point,
         "KILL_BUDGET": str(tmp_path / "deaths"),
         "KILL_DEATHS": str(DEATHS),

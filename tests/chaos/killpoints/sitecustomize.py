@@ -21,11 +21,13 @@ POINTS = {
     "fsync": ("os", "fsync"),
     "link": ("os", "link"),
 }
-CALLS_MAX = 12
+CALLS_MAX = 4
 
 
 def deadly(function, after):
-    calls_left = random.Random(f"{os.environ['KILL_SEED']}-{os.getpid()}").randint(1, CALLS_MAX)
+    before = os.path.getsize(os.environ["KILL_BUDGET"]) if os.path.exists(os.environ["KILL_BUDGET"]) else 0
+    place = f"{os.environ['KILL_SEED']} {os.environ['SPOTPROOF_WORKER']} {before}"
+    calls_left = random.Random(place).randint(1, CALLS_MAX)
 
     def call(*args, **kwargs):
         nonlocal calls_left
