@@ -9,8 +9,11 @@ _OUT_OF_MEMORY = (
     "out of memory", "defaultcpuallocator", "can't allocate memory", "cannot allocate memory",
     "failed to allocate memory", "bad_alloc", "bad allocation", "status_alloc_failed",
 )  # fmt: skip
-_NATURAL = {"cuda": 65_536, "mps": 16_384, "cpu": 4_096}  # tokens in one forward pass
-_ROWS = {"cuda": 8_192, "mps": 2_048, "cpu": 512}  # a few seconds at most: also what a notice waits for
+_TOKENS = {"cuda": 65_536, "mps": 16_384, "cpu": 2_048}  # in one forward pass, padding counted
+# Rows a call, for a model up to so many parameters; fewer for a larger one. A notice waits for the call in hand, so
+# on its device a call should take a few seconds at most.
+_ROWS = {"cuda": (8_192, 400e6), "mps": (2_048, 100e6), "cpu": (512, 25e6)}
+_FEWEST_ROWS = 32
 
 
 def choose_device(setting: str) -> str:
@@ -52,12 +55,13 @@ def kind_of(device: str) -> str:
 
 def default_tokens(device: str) -> int:
     """Padded tokens in one forward pass."""
-    return _NATURAL.get(kind_of(device), _NATURAL["cpu"])
+    return _TOKENS.get(kind_of(device), _TOKENS["cpu"])
 
 
-def default_rows(device: str) -> int:
-    """Rows tokenised, packed and committed together."""
-    return _ROWS.get(kind_of(device), _ROWS["cpu"])
+def default_rows(device: str, parameters: int) -> int:
+    """Rows tokenised, packed and committed together, for a model with so many parameters."""
+    rows, natural = _ROWS.get(kind_of(device), _ROWS["cpu"])
+    return max(_FEWEST_ROWS, min(rows, int(rows * natural / max(1, parameters))))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

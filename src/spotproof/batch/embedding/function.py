@@ -45,13 +45,14 @@ class EmbedTexts:
         self.device = choose_device(settings.device)
         self.precision = choose_precision(settings, self.device)
         model = load_model(settings, self.device)
+        parameters = sum(int(one.numel()) for one in model.parameters())
         self._settings = settings
         self._encoder = encoder_of(model, prompt_of(model, settings))
         self.backend = _backend(settings, model, self.device, self.precision, threads)
         budget = settings.batch_tokens or default_tokens(self.device)
         # Lengths in characters say too little about memory to limit a batch by them from the start.
         self._runner = Runner(self.backend, budget if self._encoder.by_tokens else _UNLIMITED, self._encoder.max_rows)
-        self.batch_rows: int = settings.batch_rows or default_rows(self.device)
+        self.batch_rows: int = settings.batch_rows or default_rows(self.device, parameters)
         self.dimension: int = model.get_embedding_dimension() or self._vectors(self._encoder.encode([""])).shape[1]
         value = pa.float16() if settings.dtype == "float16" else pa.float32()
         self.output_schema = pa.schema([pa.field(settings.output_column, pa.list_(value, self.dimension))])
