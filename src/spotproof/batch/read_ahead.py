@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -35,10 +36,9 @@ class ReadAhead(Generic[T]):
         """Stop reading; wait for the thread, which may be in the middle of an item."""
         self._closed.set()
         while self._thread.is_alive():
-            try:
-                self._queue.get(timeout=0.05)
-            except queue.Empty:
-                continue
+            with suppress(queue.Empty):
+                self._queue.get_nowait()  # a thread that waits for room sees at once that it may end
+            self._thread.join(0.005)
 
     def _fill(self, source: Iterator[T]) -> None:
         try:

@@ -92,6 +92,8 @@ class Bench:
         self.limits = Commit()
         self.commits: list[Committed] = []
         self.watch = Watching()
+        # Errors that stand for the death of the process: what waits for its commit is lost.
+        self.deadly: tuple[type[BaseException], ...] = ()
         self.carried: Sequence[str] = ("file", "row")
 
     def run(
@@ -126,9 +128,14 @@ class Bench:
                 self.errors.max_crashes,
             )
             try:
-                return run.run()
-            finally:
+                ended = run.run()
                 writer.drain()
+                return ended
+            except self.deadly:
+                raise
+            except BaseException:
+                writer.drain()
+                raise
 
     def table(self) -> pa.Table:
         """All output rows, in the order of the chain."""
