@@ -1,7 +1,7 @@
 """What the tests of the batch layer stand on: a small shard in memory, and one worker's run over it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -80,18 +80,6 @@ class Watching:
         self.rows += rows
 
 
-class Inline(Executor):
-    """Runs at once, in the caller's thread: commits come at exact rows."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        done: Future[Any] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            done.set_exception(error)
-        return done
-
-
 class Bench:
     """Runs shard 0 of a job once or more, and reads back what stands in the store."""
 
@@ -106,7 +94,6 @@ class Bench:
         self.watch = Watching()
         # Errors that stand for the death of the process: what waits for its commit is lost.
         self.deadly: tuple[type[BaseException], ...] = ()
-        self.executor: Callable[[], Executor] = lambda: ThreadPoolExecutor(1)
         self.carried: Sequence[str] = ("file", "row")
 
     def run(
@@ -117,7 +104,7 @@ class Bench:
     ) -> bool:
         computation: Any = function if hasattr(function, "start") else UserFunction(function)  # type: ignore[arg-type]
         tip = read_tip(self.store, 0)
-        with self.executor() as executor:
+        with ThreadPoolExecutor(1) as executor:
             writer = ShardWriter(
                 self.store,
                 0,

