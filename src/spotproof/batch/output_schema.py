@@ -45,12 +45,26 @@ def conform(columns: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
             f"{sorted(schema.names)}; a function must return the same columns for every batch"
         )
     try:
+        for name in schema.names:
+            _check_no_field_dropped(table.schema.field(name).type, schema.field(name).type)
         return table.select(schema.names).cast(schema)
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise FunctionError(
             f"the function returned {table.select(schema.names).schema.types}, which do not fit this job's "
             f"{schema.types}: {error}; make it return the same types for every batch"
         ) from error
+
+
+def _check_no_field_dropped(given: pa.DataType, agreed: pa.DataType) -> None:
+    # A cast between structs drops fields that the target lacks, without a word.
+    if pa.types.is_struct(given) and pa.types.is_struct(agreed):
+        known = {field.name: field.type for field in agreed}
+        for field in given:
+            if field.name not in known:
+                raise ValueError(f"the field {field.name!r} is new")
+            _check_no_field_dropped(field.type, known[field.name])
+    elif pa.types.is_nested(given) and hasattr(given, "value_type") and hasattr(agreed, "value_type"):
+        _check_no_field_dropped(given.value_type, agreed.value_type)
 
 
 def _without_null_types(schema: pa.Schema) -> pa.Schema:
