@@ -29,9 +29,8 @@ def test_commits_at_so_many_rows() -> None:
     bench = Bench(100, 10)
     bench.limits = Commit(rows=25)
     assert bench.run(double)
-    sizes = np.diff([0, *stops(bench)])
-    # A commit takes what has come by the time it begins, which may be a batch more.
-    assert len(sizes) >= 3 and all(size >= 30 for size in sizes[:-1])
+    # A commit takes what has come by the time it begins, so that some hold a batch more and the next one less.
+    assert stops(bench)[0] >= 30 and 3 <= len(stops(bench)) <= 5
     assert bench.out() == list(range(100))
 
 
