@@ -9,6 +9,7 @@ Exits 1 when b does less than 0.97 of a's rows a second, or less than 1.45 times
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -97,6 +98,7 @@ def measure(contest: Contest, repeat: int) -> dict[str, Any]:
         "seconds": seconds,
         "rows_per_second": {name: len(contest.texts) / statistics.median(took) for name, took in seconds.items()},
         "of_bare": statistics.median(to_bare), "of_encode": statistics.median(to_encode),
+        "each_of_bare": to_bare, "each_of_encode": to_encode, "load_average": os.getloadavg()[0],
     }  # fmt: skip
 
 
@@ -125,8 +127,11 @@ def main() -> int:
     else:
         for name, speed in result["rows_per_second"].items():
             print(f"{name:10} {speed:9,.1f} rows/s")
-        print(f"spotproof / bare    {result['of_bare']:.3f}   (at least {LEAST_OF_BARE})")
-        print(f"spotproof / encode  {result['of_encode']:.3f}   (at least {LEAST_OF_ENCODE})")
+        for name, least in (("bare", LEAST_OF_BARE), ("encode", LEAST_OF_ENCODE)):
+            each = " ".join(f"{ratio:.3f}" for ratio in result[f"each_of_{name}"])
+            print(f"spotproof / {name:7} {result[f'of_{name}']:.3f}   (at least {least}; each: {each})")
+        # Ratios far apart, or a load well above the cores, mean that the machine was not quiet.
+        print(f"load average {result['load_average']:.1f} on {os.cpu_count()} cores")
     return 0 if result["of_bare"] >= LEAST_OF_BARE and result["of_encode"] >= LEAST_OF_ENCODE else 1
 
 
