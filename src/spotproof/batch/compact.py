@@ -76,7 +76,7 @@ def _write(store: Store, number: int, group: Sequence[str], clock: Clock) -> tup
     else:
         if said["parts"] != list(group):
             raise ConfigError(
-                f"{store.uri}/{layout.COMPACTED} holds a compaction of other parts or another size: delete that folder first"
+                f"{store.uri}/{layout.COMPACTED} holds a compaction of another size: delete that folder first"
             )
         return said["rows_out"], said["data_bytes"]
     schema = read_schema(store)

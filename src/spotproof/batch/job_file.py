@@ -30,7 +30,7 @@ def load_job(path: Path, environment: Mapping[str, str], flags: Mapping[str, Any
     try:
         return Job.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(f"{path}:\n" + "\n".join(_explain(settings, found) for found in error.errors())) from error
+        raise ConfigError(f"{path}:\n" + "\n".join(_explain(found) for found in error.errors())) from error
 
 
 def parse_flag(text: str) -> tuple[str, Any]:
@@ -75,7 +75,7 @@ def _put(settings: dict[str, Any], keys: Sequence[str], value: Any) -> None:
     at[last] = value
 
 
-def _explain(settings: dict[str, Any], found: Any) -> str:
+def _explain(found: Any) -> str:
     place = [str(one) for one in found["loc"] if isinstance(one, int) or not _is_type_tag(str(one))]
     shown = ".".join(place) or "the job"
     if found["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""`spotproof demo`: the whole promise in a few minutes, on this machine: real texts, a real model, three interruptions."""
+"""`spotproof demo`: the whole promise in a few minutes, on this machine: a real model, three interruptions."""
 
 import os
 import signal

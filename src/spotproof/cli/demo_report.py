@@ -95,7 +95,8 @@ def show_report(facts: Facts) -> None:
             ("time", f"{facts.seconds:.0f} s, of which {facts.loading_seconds:.0f} s loading the model "
                      f"{len(facts.interruptions) + 1} times; about {facts.seconds_undisturbed:.0f} s undisturbed"),
             ("cost on spot", f"${spot:.4f} for {facts.seconds:.0f} s at ${_SPOT_PER_HOUR:.2f}/h"),
-            ("cost on-demand", f"${on_demand:.4f} for {facts.seconds_undisturbed:.0f} s at ${_ON_DEMAND_PER_HOUR:.2f}/h"),
+            ("cost on-demand", f"${on_demand:.4f} for {facts.seconds_undisturbed:.0f} s at "
+                               f"${_ON_DEMAND_PER_HOUR:.2f}/h"),
             ("prices", f"{_PRICES_NAME}; the seconds are this machine's"),
         ]
     )  # fmt: skip

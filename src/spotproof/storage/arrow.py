@@ -20,7 +20,8 @@ def arrow_files(uri: str, paths: list[str]) -> tuple[pyarrow.fs.FileSystem, list
     client: Any = open_clients(uri, {}, None, REQUEST_TIMEOUT, CONNECT_TIMEOUT).patient
     # The same endpoint, credentials and time-outs as all else; the bucket comes from the names below.
     config = {key: value for key, value in client.config.items() if "bucket" not in key and "container" not in key}
-    files: Any = FsspecStore(
+    open_files: Any = FsspecStore
+    files = open_files(
         scheme, config=config, client_options=client.client_options, credential_provider=client.credential_provider
     )
     return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(files)), [join_uri(place, path) for path in paths]

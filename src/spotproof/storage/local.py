@@ -3,7 +3,7 @@
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -156,7 +156,7 @@ class LocalStore:
         return mapped(error, final, "creating")
 
     @contextmanager
-    def _draft(self, body: bytes, final: Path) -> Iterator[Path]:
+    def _draft(self, body: bytes, final: Path) -> Generator[Path]:
         """A file with `body`, on the disk, under a name of its own; removed at the end if still there."""
         draft = self._drafts / f"{new_nonce()}.draft"
         try:
@@ -191,7 +191,7 @@ class LocalStore:
             raise OutcomeUnknown(f"{final} is in place, but may not outlive a power cut: {error}") from error
 
     @contextmanager
-    def _lock(self, final: Path) -> Iterator[None]:
+    def _lock(self, final: Path) -> Generator[None]:
         # Each turn opens the file anew, so threads exclude each other too; a killed holder lets go at once.
         try:
             self._make_folder(self._drafts)

@@ -21,7 +21,7 @@ class RetryReport:
 
 
 def retry_refused(job: Job, on_line: Callable[[str], None]) -> RetryReport:
-    """Compute every refused row of the job's root again; results go to ROOT/retried/. Rows of one part are kept together.
+    """Compute every refused row of the job's root again; results go to ROOT/retried/, one object a part.
 
     Raises `FunctionError` where the function cannot be loaded or breaks its contract.
     """

@@ -21,8 +21,8 @@ _LAST_WORDS_SECONDS = 2.0  # for what a dead worker had sent to arrive
 class WorkerHandle:
     """Starts a worker process; tells `on_message` what it says, `on_exit` its exit code once, `on_line` its output.
 
-    `program` is the module to run; it is given the two ends of the channel. The three are called from threads of this handle. `hand` is what the worker last said it had in hand, as
-    (shard, start, stop).
+    `program` is the module to run; it is given the two ends of the channel. The three callbacks come from threads of
+    this handle. `hand` is what the worker last said it had in hand, as (shard, start, stop).
     """
 
     def __init__(
