@@ -146,7 +146,9 @@ def hold_status(folder: Path, rows: int, workers: int, hold) -> None:
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "spotproof", "status", str(root), "--json"], check=True, capture_output=True)
     seconds = time.monotonic() - began
-    hold(f"status within {STATUS_SECONDS_MAX} s", f"{seconds:.2f} s with {parts:,} parts", seconds <= STATUS_SECONDS_MAX)
+    hold(
+        f"status within {STATUS_SECONDS_MAX} s", f"{seconds:.2f} s with {parts:,} parts", seconds <= STATUS_SECONDS_MAX
+    )
 
 
 if __name__ == "__main__":

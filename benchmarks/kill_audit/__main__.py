@@ -82,7 +82,10 @@ def kills(audit: Audit, promises: Promises, seeds: list[int]) -> None:
     promises.hold("none lost, none twice", exact, missing == twice == wrong == 0, "position file: 11,564-21,122 twice")
     promises.hold("half-written files at a final name", f"{partial}", partial == 0, "datatrove: after 19 of 20 kills")
     promises.hold(
-        "computed again per kill <= 2,500", f"{again:,.0f} rows", again <= 2500, "Ray 6,425, datatrove 5,775, Daft 12,000"
+        "computed again per kill <= 2,500",
+        f"{again:,.0f} rows",
+        again <= 2500,
+        "Ray 6,425, datatrove 5,775, Daft 12,000",
     )
 
 

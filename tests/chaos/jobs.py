@@ -117,7 +117,9 @@ def one_kill(run: Run, rng: random.Random) -> str:
     """Take something down, chosen by `rng`; says what."""
     workers = run.workers()
     kind = rng.choices(["worker-kill", "worker-term", "parent-term", "parent-kill", "all-kill"], [5, 2, 1.5, 1, 1.5])[0]
-    if kind.startswith("worker") and workers:
+    if kind.startswith("worker"):
+        if not workers:
+            return "nobody"
         number = signal.SIGKILL if kind == "worker-kill" else signal.SIGTERM
         try:
             rng.choice(workers).send_signal(number)
