@@ -1,4 +1,4 @@
-"""Death at the exact spot: while computing, encoding, creating, syncing, linking, uploading; before the call and after."""
+"""Death at the exact spot: while computing, encoding, creating, syncing, linking, uploading."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Random SIGKILLs and SIGTERMs at everything, over one run: each input row comes out exactly as often as it must."""
 
 import collections
+import os
 import random
 import subprocess
 import sys
@@ -49,10 +50,10 @@ def take_down_often(job: Job, files: Callable[[], dict[str, bytes]], kills: int,
     assert code == FINISHED, f"seed {seed}: {job.log()}"
     assert found.exact, f"seed {seed}: {found}"
     assert sum(done.values()) >= kills * 0.8, "the job was over before it was killed often enough"
-    verify = subprocess.run(
-        [sys.executable, "-m", "spotproof", "verify", job.root], cwd=REPOSITORY, env=None, capture_output=True, text=True
-    ) if "://" not in job.root else None  # fmt: skip
-    assert verify is None or verify.returncode == 0, verify.stdout
+    command = [sys.executable, "-m", "spotproof", "verify", job.root]
+    environment = {**os.environ, **job.environment}
+    verify = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert verify.returncode == 0, verify.stdout
 
 
 @pytest.mark.parametrize("coordination", ["auto", "none"])
