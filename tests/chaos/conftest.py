@@ -12,7 +12,7 @@ from tests.servers import S3Server, seaweed_server
 @pytest.fixture(scope="session")
 def kills() -> int:
     """Kills in one run: CHAOS_KILLS (docs/testing.md: 200 before a release)."""
-    return int(os.environ.get("CHAOS_KILLS", "30"))
+    return int(os.environ.get("CHAOS_KILLS", "12"))
 
 
 @pytest.fixture(scope="session")

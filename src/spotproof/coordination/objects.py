@@ -12,6 +12,7 @@ from spotproof.core.ids import ProcessIdentity, new_nonce
 from spotproof.storage.store import Store
 
 FOLDER = "leases"
+_SWAPS_MAX = 3
 
 
 @dataclass(frozen=True)
@@ -171,20 +172,24 @@ class ObjectCoordinator:
 
     def _swap(self, shard: int, record: _Record, etag: str | None) -> bool:
         """Compare-and-swap; True if our record stands there. An unclear answer is resolved by reading back."""
-        try:
-            new = self._store.replace(_path(shard), record.body(), etag)
-        except (Stale, OutcomeUnknown):
+        for _ in range(_SWAPS_MAX):
             try:
-                body, new = self._store.read_with_etag(_path(shard))
-                standing = _Record(**json.loads(body))
-            except (NotFound, ValueError, TypeError):
-                return False
-            if standing.nonce != record.nonce:
-                self._seen[shard] = _Seen(new, standing, self._clock.monotonic())
-                return False
-            record = standing
-        self._seen[shard] = _Seen(new, record, self._clock.monotonic())
-        return True
+                new = self._store.replace(_path(shard), record.body(), etag)
+            except (Stale, OutcomeUnknown):
+                try:
+                    body, new = self._store.read_with_etag(_path(shard))
+                    standing = _Record(**json.loads(body))
+                except (NotFound, ValueError, TypeError):
+                    return False
+                if standing.nonce != record.nonce:
+                    self._seen[shard] = _Seen(new, standing, self._clock.monotonic())
+                    return False
+                if standing.renewals != record.renewals:
+                    etag = new  # the acquisition is ours, but an earlier renewal stands: put this one over it
+                    continue
+            self._seen[shard] = _Seen(new, record, self._clock.monotonic())
+            return True
+        return False
 
 
 def _path(shard: int) -> str:
