@@ -15,7 +15,8 @@ from tests.chaos import checker
 from tests.chaos.jobs import FINISHED, REPOSITORY, Job, one_kill
 from tests.servers import S3Server
 
-ROWS_PER_KILL = 700
+# Two workers compute 10,000 rows a second, and a kill comes each 0.4 s or so: the job must outlast its kills.
+ROWS_PER_KILL = 4000
 
 
 def s3_files(server: S3Server, root: str) -> dict[str, bytes]:
@@ -32,7 +33,7 @@ def take_down_often(job: Job, files: Callable[[], dict[str, bytes]], kills: int,
     done: collections.Counter[str] = collections.Counter()
     run = job.start()
     while sum(done.values()) < kills:
-        time.sleep(rng.uniform(0.05, 1.2))
+        time.sleep(rng.uniform(0.05, 0.8))
         if run.ended:
             if run.process.returncode == FINISHED:
                 break
