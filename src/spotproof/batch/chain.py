@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from spotproof.batch import layout
 from spotproof.batch.failures import encode_refusals
+from spotproof.batch.inputs.slices import Shard
 from spotproof.batch.parts import PartInfo, encode_part, part_nonce, read_part_info
 from spotproof.batch.rows import Results
 from spotproof.core.clock import Clock
@@ -59,6 +60,11 @@ def read_tip(store: Store, shard: int) -> Tip:
     if not starts:
         return Tip(0, False)
     return Tip.after(read_part_info(store, layout.part(shard, max(starts))))
+
+
+def is_complete(shard: Shard, tip: Tip) -> bool:
+    """Whether a chain that ends at `tip` covers the whole shard."""
+    return tip.final or (shard.rows is not None and tip.position >= shard.rows)
 
 
 def commit(

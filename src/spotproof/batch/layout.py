@@ -35,4 +35,6 @@ def parse_part(path: str) -> tuple[int, int] | None:
     if len(pieces) != 3 or pieces[0] != PARTS or not pieces[2].endswith(".parquet"):
         return None
     shard, start = pieces[1], pieces[2].removesuffix(".parquet")
-    return (int(shard), int(start)) if shard.isdigit() and start.isdigit() else None
+    if not (shard.isdecimal() and start.isdecimal()) or path != part(int(shard), int(start)):
+        return None
+    return int(shard), int(start)

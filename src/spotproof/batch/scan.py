@@ -5,10 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from spotproof.batch import layout
-from spotproof.batch.chain import Tip
+from spotproof.batch.chain import Tip, is_complete
 from spotproof.batch.parts import PartInfo, read_part_info
 from spotproof.batch.record import Plan
-from spotproof.batch.worker import is_complete
 from spotproof.storage.store import Store
 
 _READS_AT_ONCE = 32  # small reads of an object store are bound by its latency, not by this machine

@@ -37,6 +37,10 @@ class Watch(Protocol):
         """So many more input rows have gone through."""
         ...
 
+    def refused(self, shard: int, refusals: Sequence[Refusal]) -> None:
+        """These rows could not be computed."""
+        ...
+
 
 @dataclass(frozen=True)
 class _Piece:
@@ -195,6 +199,7 @@ class ShardRun:
                 refused += bad
         table, origin, counts = self._output.assemble(block, pieces)
         ordered = tuple(sorted(refused, key=lambda refusal: refusal.row))
+        self._watch.refused(self._shard, ordered)
         return Results(block.start, block.stop, table, origin, ordered, counts=counts)
 
     def _killer(self, row: int) -> Refusal:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from spotproof.batch.chain import Committed, Tip, Writer, read_tip
+from spotproof.batch.chain import Committed, Writer, is_complete, read_tip
 from spotproof.batch.computation import Computation
 from spotproof.batch.inputs.reader import read_shard
 from spotproof.batch.inputs.slices import Shard
@@ -19,17 +19,19 @@ from spotproof.batch.job import Job
 from spotproof.batch.output import OutputColumns
 from spotproof.batch.record import JobRecord
 from spotproof.batch.refusals import RefusalBudget
+from spotproof.batch.rows import Refusal
 from spotproof.batch.shard_run import ShardRun
 from spotproof.batch.shard_writer import ShardWriter
 from spotproof.batch.suspects import Suspect
 from spotproof.coordination.lease import Coordinator, Lease
 from spotproof.core.clock import Clock
 from spotproof.core.errors import CoordinationError, FunctionError, InputError
-from spotproof.core.events import Event, NoticeHandled, NoticeReceived, PartCommitted, ShardLeased
+from spotproof.core.events import Event, NoticeHandled, NoticeReceived, PartCommitted, RowRefused, ShardLeased
 from spotproof.notices.notice import Notice
 from spotproof.storage.store import Store
 
 _IDLE_SECONDS = 0.5  # between two looks at shards that others hold; short, since this only happens near the end
+_REFUSALS_TOLD = 10  # a worker; failed/ holds them all
 _OTHERS_LOOKED_AT = 32  # shards of other workers whose parts are listed in one such look
 
 
@@ -100,6 +102,7 @@ class Worker:
         self._lock = threading.Lock()
         self._rows_after_notice = 0
         self._rows_repeated = 0
+        self._refusals_left = _REFUSALS_TOLD
 
     def run(self) -> Outcome:
         """Work until everything is done or a notice came. Raises what stops a job: see core/errors.py."""
@@ -150,6 +153,13 @@ class Worker:
     def computed(self, rows: int) -> None:
         """Passed on to the reporter."""
         self._reporter.computed(rows)
+
+    def refused(self, shard: int, refusals: Sequence[Refusal]) -> None:
+        """The first few are told; all are in failed/."""
+        told = refusals[: self._refusals_left]
+        self._refusals_left -= len(told)
+        for refusal in told:
+            self._reporter.event(RowRefused(shard, refusal.row, refusal.error_type, refusal.error))
 
     def _take(self) -> Lease | None:
         candidates = [number for number in self._open if number not in self._unreadable]
@@ -283,11 +293,6 @@ class Worker:
     def _tell_notice_handled(self) -> None:
         seconds = self._clock.monotonic() - self._noticed_at
         self._reporter.event(NoticeHandled(round(seconds, 3), self._rows_after_notice, 0))
-
-
-def is_complete(shard: Shard, tip: Tip) -> bool:
-    """Whether a chain that ends at `tip` covers the whole shard."""
-    return tip.final or (shard.rows is not None and tip.position >= shard.rows)
 
 
 def given_columns(job: Job, schema_names: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from spotproof.core.ids import new_nonce
 from spotproof.storage.store import Store
 
 _TRIES_MAX = 3
+_TOGETHER_SECONDS = 30.0  # a machine that cannot start all writers races those that it could
 _ADVICE = "rows could be lost or doubled on it: update the server, or put the root on another store"
 _WON, _LOST, _UNCLEAR = "won", "lost", "unclear"
 
@@ -82,20 +83,26 @@ def _must_be_stale(store: Store, path: str, body: bytes, etag: str | None, fault
 
 def _race(bodies: list[bytes], write: Callable[[bytes], object]) -> dict[bytes, str]:
     """Each body's outcome, all written at the same moment."""
-    start = threading.Barrier(len(bodies))
+    start = threading.Barrier(len(bodies), timeout=_TOGETHER_SECONDS)
+    unclear: list[StorageError] = []
 
     def attempt(body: bytes) -> str:
-        start.wait()
+        with suppress(threading.BrokenBarrierError):
+            start.wait()
         try:
             write(body)
         except (AlreadyExists, Stale):
             return _LOST
-        except (OutcomeUnknown, StorageUnavailable):
+        except (OutcomeUnknown, StorageUnavailable) as error:
+            unclear.append(error)
             return _UNCLEAR
         return _WON
 
     with ThreadPoolExecutor(len(bodies)) as pool:
-        return dict(zip(bodies, pool.map(attempt, bodies), strict=True))
+        outcomes = dict(zip(bodies, pool.map(attempt, bodies), strict=True))
+    if len(unclear) == len(bodies):
+        raise unclear[0]  # the store's own words, rather than that nothing was stored
+    return outcomes
 
 
 def _judge(store: Store, path: str, outcomes: dict[bytes, str], who: str, promise: str) -> None:

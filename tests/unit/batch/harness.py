@@ -68,10 +68,14 @@ class Watching:
     def __init__(self, leave: Callable[[int], bool] = lambda _: False) -> None:
         self.hands: list[tuple[tuple[int, int], ...]] = []
         self.rows = 0
+        self.refusals: list[tuple[int, int]] = []
         self._leave = leave
 
     def leaving(self) -> bool:
         return self._leave(self.rows)
+
+    def refused(self, shard: int, refusals: Sequence[Refusal]) -> None:
+        self.refusals.extend((shard, refusal.row) for refusal in refusals)
 
     def in_hand(self, shard: int, ranges: Sequence[tuple[int, int]]) -> None:
         self.hands.append(tuple(ranges))

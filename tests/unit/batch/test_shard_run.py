@@ -184,3 +184,15 @@ def iter_into(seen: list[int], items: Any) -> list[int]:
     for item in items:
         seen.append(item)
     return []
+
+
+def test_each_refused_row_is_told_once() -> None:
+    bench = Bench(rows=30)
+
+    def function(batch):
+        if (batch["x"] == 17).any():
+            raise ValueError("seventeen")
+        return {"y": batch["x"]}
+
+    assert bench.run(function)
+    assert bench.watch.refusals == [(0, 17)]

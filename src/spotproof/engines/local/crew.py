@@ -34,7 +34,12 @@ class Signalled:
     number: int
 
 
-Happening = Said | Left | Signalled
+@dataclass(frozen=True)
+class Woken:
+    """Something else that the parent waits for is done."""
+
+
+Happening = Said | Left | Signalled | Woken
 
 
 class Crew:

@@ -6,9 +6,12 @@ None of the protocol's promises need it: kill it, and its workers commit what th
 import queue
 import signal
 import threading
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
 from spotproof.batch.finish import Totals, finish
 from spotproof.batch.job import Job
@@ -25,7 +28,7 @@ from spotproof.core.events import Event, JobFinished, NoticeReceived, RunEnded, 
 from spotproof.core.exits import Exit
 from spotproof.engines.local.attempt import PARENT, claim_attempt, suspects_so_far
 from spotproof.engines.local.channel import Message
-from spotproof.engines.local.crew import Crew, Left, Said, Signalled
+from spotproof.engines.local.crew import Crew, Happening, Left, Said, Signalled, Woken
 from spotproof.engines.local.progress import Progress
 from spotproof.engines.local.worker_handle import WorkerHandle
 from spotproof.storage.store import Store
@@ -34,6 +37,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LAST_WORDS_SECONDS = 1.0  # of the grace, for this process's own event after the workers have left
 _FAILED_GRACE_SECONDS = 30.0  # for the other workers to commit when one has failed
 _IDLE_DEATHS_MAX = 5  # in a row, of one worker, with no row in hand: it cannot load, and no row is to blame
+
+T = TypeVar("T")
 
 
 class Parent:
@@ -49,7 +54,7 @@ class Parent:
         self._suspects: list[Suspect] = []
         self._idle_deaths: dict[int, int] = {}
         self._go: Message = {}
-        self._supervising = False
+        self._held: deque[Happening] = deque()
         self._failure: SpotproofError | None = None
         self._stopped_by: str | None = None
         self._kill_at: float | None = None
@@ -79,11 +84,9 @@ class Parent:
     def _work(self) -> Totals:
         for index in range(self._crew.size):
             self._crew.start(index)
-        record = self._prepare()
-        self._supervising = True
+        record = self._unless_signalled(self._prepare)
         self._supervise()
-        self._supervising = False
-        totals = finish(self._store, record, self._clock)
+        totals = self._unless_signalled(lambda: finish(self._store, record, self._clock))
         done = JobFinished(totals.rows_in, totals.rows_out, totals.rows_failed, totals.parts)
         self._record(done)
         self._progress.event(PARENT, done)
@@ -102,22 +105,54 @@ class Parent:
         self._crew.tell(self._go)
         return record
 
+    def _unless_signalled(self, work: Callable[[], T]) -> T:
+        """`work`, during which no row is in hand: a signal needs nothing saved, and ends the run at once.
+
+        In a thread, since an exception raised by a signal's handler would come up inside whatever the main thread
+        does, a library's locks held and all.
+        """
+        done: Future[T] = Future()
+
+        def do() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)
+            self._crew.happenings.put(Woken())
+
+        threading.Thread(target=do, name="spotproof-prepare", daemon=True).start()
+        while not done.done():
+            happening = self._crew.happenings.get()
+            if isinstance(happening, Signalled):
+                self._stopped_by = signal.Signals(happening.number).name
+                raise Interrupted(f"stopped by {self._stopped_by}; run the same command to resume")
+            self._held.append(happening)
+        return done.result()
+
+    def _next(self) -> Happening | None:
+        """What happened next; None when the time is up."""
+        if self._held:
+            return self._held.popleft()
+        patience = None if self._kill_at is None else max(0.0, self._kill_at - self._clock.monotonic())
+        try:
+            return self._crew.happenings.get(timeout=patience)
+        except queue.Empty:
+            return None
+
     def _supervise(self) -> None:
         while self._crew.living:
-            patience = None if self._kill_at is None else max(0.0, self._kill_at - self._clock.monotonic())
-            try:
-                happening = self._crew.happenings.get(timeout=patience)
-            except queue.Empty:
-                self._kill_at = None
-                self._crew.kill()
-                continue
-            match happening:
+            match self._next():
+                case None:
+                    self._kill_at = None
+                    self._crew.kill()
                 case Said(worker, message):
                     self._heard(worker, message)
                 case Left(worker, code):
                     self._left(worker, code)
                 case Signalled(number):
                     self._signalled(number)
+                case Woken():
+                    pass
         if self._failure is not None:
             raise self._failure
         if self._cut_short:
@@ -222,12 +257,7 @@ class Parent:
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._supervising:
-            self._crew.happenings.put(Signalled(number))
-        elif self._stopped_by is None:
-            # Before or after the work there is nothing in hand to save: leave from wherever this came.
-            self._stopped_by = signal.Signals(number).name
-            raise Interrupted(f"stopped by {self._stopped_by}; run the same command to resume")
+        self._crew.happenings.put(Signalled(number))  # the one queue whose put may interrupt itself
 
 
 def _go(record: JobRecord, found: Scan, suspects: list[Suspect]) -> Message:

@@ -61,8 +61,8 @@ class _Process:
         self._began = began
         self._clock = SystemClock()
         self._worker: Any = None
-        self._early_stop: Message | None = None
-        self._lock = threading.Lock()
+        # Reentrant: the handler of a signal runs in the main thread, in the middle of anything.
+        self._lock = threading.RLock()
         self._log: Any = None
         self._untold_rows = 0
         self._told_at = 0.0
@@ -112,10 +112,7 @@ class _Process:
         )
         with self._lock:
             self._worker = worker
-            early = self._early_stop
         threading.Thread(target=self._listen, name="spotproof-listen", daemon=True).start()
-        if early is not None:
-            self._stop(early)
         try:
             outcome = worker.run()
             self._tell_rows()
