@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check gpu-check clean
+.PHONY: setup demo test check chaos bench gpu-check clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,14 @@ check: setup
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+chaos: setup
+	CHAOS_KILLS=200 $(BIN)/python -m pytest -s tests/chaos/test_kills.py --timeout 1800
+
+bench: setup
+	$(BIN)/python -m benchmarks.kill_audit
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.embedding
 
 gpu-check: setup
 	$(BIN)/python -m benchmarks.gpu_check

@@ -44,7 +44,7 @@ def test_a_good_store_passes_and_keeps_nothing_of_the_test() -> None:
 
 @pytest.mark.parametrize("broken", [OverwritesOnCreate, IgnoresVersions])
 def test_a_store_that_breaks_a_promise_is_refused(broken: type[MemoryStore]) -> None:
-    with pytest.raises(UnsafeStore, match="create-if-absent|compare-and-swap"):
+    with pytest.raises(UnsafeStore, match=r"create-if-absent|compare-and-swap"):
         check_store(broken())
 
 
