@@ -27,11 +27,17 @@ import spotproof as sp
 ROWS_PER_FILE = 1_000_000
 RATE_MIN = 200_000
 STATUS_SECONDS_MAX = 1.0
+BATCH_ROWS = 16_384
 
 
-@sp.batch_function(batch_rows=16_384)
+@sp.batch_function(batch_rows=BATCH_ROWS)
 def double(batch):
     return {"doubled": batch["number"] * 2}
+
+
+@sp.batch_function(batch_rows=500)
+def double_in_small_batches(batch):
+    return double(batch)
 
 
 def make_input(folder: Path, rows: int) -> None:
@@ -46,7 +52,8 @@ def run_job(folder: Path, root: Path, workers: int, commit_rows: int) -> None:
         name="throughput",
         root=str(root),
         input=sp.Input(str(folder / "*.parquet"), carry=["number"]),
-        function=double,
+        # A part is at least one batch: ten thousand parts of ten million rows want small ones.
+        function=double if commit_rows >= BATCH_ROWS else double_in_small_batches,
         workers=workers,
         commit=sp.Commit(rows=commit_rows),
     )

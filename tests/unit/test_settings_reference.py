@@ -1,4 +1,4 @@
-"""docs/reference/settings.md is written from the settings themselves: `python -m tests.unit.test_settings_reference`."""
+"""docs/reference/settings.md is made of the settings themselves: `python -m tests.unit.test_settings_reference`."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from spotproof.batch.job import Job
 PAGE = Path(__file__).parents[2] / "docs/reference/settings.md"
 HEAD = """# Settings
 
-Written from `src/spotproof/batch/job.py`. The same names hold in the job file, in Python (`sp.Job`, `sp.Input`, `sp.Embed`,
+Made of `src/spotproof/batch/job.py`. The same names hold in the job file, in Python (`sp.Job`, `sp.Input`, `sp.Embed`,
 `sp.Commit`, `sp.Errors`), in the environment (`SPOTPROOF_COMMIT__SECONDS=10`) and for `spotproof run --set
 commit.seconds=10`. A later one of these wins over an earlier one. Unknown names are refused.
 

@@ -58,10 +58,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _scalar(text: str) -> Any:
+    """The value as YAML has it; a text that YAML would take for nothing (``) or a mapping (`query: `) stays a text."""
     try:
-        return yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+    is_meant = value is not None or text.strip() in ("null", "~")
+    return value if is_meant and (not isinstance(value, dict) or text.lstrip().startswith("{")) else text
 
 
 def _put(settings: dict[str, Any], keys: Sequence[str], value: Any) -> None:
