@@ -1,5 +1,6 @@
 """The `spotproof` command: its subcommands, and the one place where errors become exit statuses."""
 
+import os
 import sys
 
 import click
@@ -60,6 +61,12 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
+    except Interrupted as error:
+        _tell(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not sys.exit: it waits for threads that may be in the middle of listing a large input, and time is short.
+        os._exit(Exit.INTERRUPTED)
     except SpotproofError as error:
         _tell(error)
         sys.exit(exit_of(error))

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from spotproof.core.errors import (
@@ -85,6 +84,8 @@ def _race(bodies: list[bytes], write: Callable[[bytes], object]) -> dict[bytes, 
     """Each body's outcome, all written at the same moment."""
     start = threading.Barrier(len(bodies), timeout=_TOGETHER_SECONDS)
     unclear: list[StorageError] = []
+    outcomes: dict[bytes, str] = {}
+    failures: list[BaseException] = []
 
     def attempt(body: bytes) -> str:
         with suppress(threading.BrokenBarrierError):
@@ -98,8 +99,20 @@ def _race(bodies: list[bytes], write: Callable[[bytes], object]) -> dict[bytes, 
             return _UNCLEAR
         return _WON
 
-    with ThreadPoolExecutor(len(bodies)) as pool:
-        outcomes = dict(zip(bodies, pool.map(attempt, bodies), strict=True))
+    def run(body: bytes) -> None:
+        try:
+            outcomes[body] = attempt(body)
+        except BaseException as error:
+            failures.append(error)
+
+    # Not a pool: its threads are waited for when the interpreter ends, and these wait for one another.
+    threads = [threading.Thread(target=run, args=(body,), daemon=True) for body in bodies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
     if len(unclear) == len(bodies):
         raise unclear[0]  # the store's own words, rather than that nothing was stored
     return outcomes
