@@ -1,9 +1,14 @@
 """Death at the exact spot: while computing, encoding, creating, syncing, linking, uploading."""
 
+import collections
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tests.chaos import checker
 from tests.chaos.jobs import FINISHED, Job
@@ -50,4 +55,26 @@ def test_an_s3_root(tmp_path: Path, s3: S3Server, seed: int, point: str) -> None
     found = checker.check(s3_files(s3, root), range(job.rows))
     assert code == FINISHED, f"seed {seed}: {job.log()}"
     assert found.exact, f"seed {seed}: {found}"
+    assert deaths(tmp_path) >= 2, "the trap was not met"
+
+
+@pytest.mark.parametrize("point", ["tokenise", "tokenise-after"])
+def test_texts_while_they_are_tokenised(tmp_path: Path, seed: int, point: str) -> None:
+    rows, root = 160, tmp_path / "root"
+    job = Job(tmp_path, str(root), rows, environment=environment(tmp_path, point, seed) | {"KILL_DEATHS": "3"})
+    texts = [f"text {number} " + "word " * (number % 50) for number in range(rows)]
+    pq.write_table(pa.table({"id": range(rows), "text": texts}), tmp_path / "in.parquet")
+    settings = {
+        "root": str(root),
+        "input": {"path": str(tmp_path / "in.parquet"), "carry": ["id"]},
+        "embed": {"model": "all-MiniLM-L6-v2", "batch_rows": 16},
+        "workers": 1,
+        "commit": {"rows": 16},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(settings))
+    code = job.start().finish()
+    assert code == FINISHED, f"seed {seed}: {job.log()}"
+    table = pa.dataset.dataset(str(root / "parts")).to_table()
+    assert collections.Counter(table["id"].to_pylist()) == collections.Counter(range(rows))
+    assert table["embedding"].null_count == 0
     assert deaths(tmp_path) >= 2, "the trap was not met"

@@ -4,6 +4,7 @@ KILL_POINT is a name below, with `-after` to die when the call is done instead o
 each death appends a byte, and KILL_DEATHS how many there may be; KILL_SEED makes the choice of the call repeatable.
 """
 
+import functools
 import importlib.abc
 import importlib.util
 import os
@@ -13,7 +14,7 @@ import sys
 
 POINTS = {
     "compute": ("spotproof.batch.computation", "to_computed"),
-    "tokenise": ("spotproof.batch.embedding.function", "tokenise"),
+    "tokenise": ("spotproof.batch.embedding.function", "EmbedTexts.prepare"),
     "encode": ("spotproof.batch.chain", "encode_part"),
     "refusals": ("spotproof.batch.chain", "encode_refusals"),
     "create": ("spotproof.batch.chain", "create_once"),
@@ -52,6 +53,12 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def set_trap(module, path, after):
+    *folders, name = path.split(".")
+    owner = functools.reduce(getattr, folders, module)
+    setattr(owner, name, deadly(getattr(owner, name), after))
+
+
 class Arm(importlib.abc.MetaPathFinder):
     """Puts the trap in place as soon as the module that holds the point is imported."""
 
@@ -67,7 +74,7 @@ class Arm(importlib.abc.MetaPathFinder):
 
         def exec_module(module):
             load(module)
-            setattr(module, self.name, deadly(getattr(module, self.name), self.after))
+            set_trap(module, self.name, self.after)
 
         spec.loader.exec_module = exec_module
         return spec
@@ -80,8 +87,7 @@ def arm():
     after = point.endswith("-after")
     module, name = POINTS[point.removesuffix("-after")]
     if module in sys.modules:
-        loaded = sys.modules[module]
-        setattr(loaded, name, deadly(getattr(loaded, name), after))
+        set_trap(sys.modules[module], name, after)
     else:
         sys.meta_path.insert(0, Arm(module, name, after))
 
