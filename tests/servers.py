@@ -76,6 +76,7 @@ def seaweed_server(folder: Path) -> Iterator[S3Server]:
         _program("weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}",
         "-s3", f"-s3.port={s3}", f"-s3.config={config}", "-volume.max=1000", "-master.volumeSizeLimitMB=1024",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",  # else one port for all servers of a machine
     ]  # fmt: skip
     with _running(command, folder / "weed.log") as process:
         server = S3Server(f"http://127.0.0.1:{s3}", ACCESS_KEY, SECRET_KEY, process.pid)
