@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
@@ -58,10 +59,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _scalar(text: str) -> Any:
-    """The value as YAML has it; a text that YAML would take for nothing (``) or a mapping (`query: `) stays a text."""
+    """The value as YAML has it; what it takes for nothing (``), a mapping (`query: `) or a date stays a text."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
+        return text
+    if isinstance(value, date):
         return text
     is_meant = value is not None or text.strip() in ("null", "~")
     return value if is_meant and (not isinstance(value, dict) or text.lstrip().startswith("{")) else text

@@ -1,6 +1,7 @@
 """Before the first row: look at the input, test the store, and settle which job this root holds."""
 
 from spotproof.batch.fingerprint import fingerprint
+from spotproof.batch.function import FunctionReference, options_of
 from spotproof.batch.inputs.discover import find_files
 from spotproof.batch.inputs.plan import plan_shards
 from spotproof.batch.job import Job
@@ -21,7 +22,7 @@ def prepare(store: Store, job: Job, clock: Clock) -> JobRecord:
     try:
         plan = read_record(store).plan
     except NotFound:
-        planned, shards, schema = plan_shards(job.input, files, wanted_columns(job))
+        planned, shards, schema = plan_shards(job.input, files, wanted_columns(job), _batch_rows(job))
         plan = Plan(tuple(planned), tuple(shards), schema)
     mine = new_record(job.name, fingerprint(job, files), job.portable(), plan, clock)
     return settle_record(store, mine, clock)
@@ -30,3 +31,11 @@ def prepare(store: Store, job: Job, clock: Clock) -> JobRecord:
 def wanted_columns(job: Job) -> list[str] | None:
     """The columns to read besides the carried ones; None for all."""
     return [job.embed.text_column] if job.embed is not None else job.input.columns
+
+
+def _batch_rows(job: Job) -> int:
+    """Rows of one call, as far as they are known before the function is built; the default of `embed` is not."""
+    if job.function is not None:
+        return options_of(FunctionReference.of(job.function).load()).batch_rows
+    assert job.embed is not None
+    return job.embed.batch_rows or 1

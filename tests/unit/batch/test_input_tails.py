@@ -25,9 +25,9 @@ EXAMPLES = settings(max_examples=120, suppress_health_check=[HealthCheck.functio
 class Read:
     """An input, planned; `rows` reads one shard from a row on."""
 
-    def __init__(self, given: Input, columns: list[str] | None = None) -> None:
+    def __init__(self, given: Input, columns: list[str] | None = None, batch_rows: int = 1) -> None:
         self.given = given
-        self.files, self.shards, self.schema = plan_shards(given, find_files(given), columns)
+        self.files, self.shards, self.schema = plan_shards(given, find_files(given), columns, batch_rows)
 
     def rows(self, shard: int, start: int = 0, batch_rows: int = 3) -> list[dict[str, Any] | Refusal]:
         found: list[dict[str, Any] | Refusal] = []
@@ -107,8 +107,12 @@ def test_csv(tmp_path: Path, texts: list[str], shard_bytes: int) -> None:
 
 
 @EXAMPLES
-@given(groups=st.lists(st.integers(0, 9), min_size=1, max_size=6), shard_bytes=st.integers(1, 400))
-def test_parquet(tmp_path: Path, groups: list[int], shard_bytes: int) -> None:
+@given(
+    groups=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    shard_bytes=st.integers(1, 400),
+    batch_rows=st.integers(1, 12),
+)
+def test_parquet(tmp_path: Path, groups: list[int], shard_bytes: int, batch_rows: int) -> None:
     file = tmp_path / "in.parquet"
     schema = pa.schema([("n", pa.int64())])
     at = 0
@@ -116,7 +120,7 @@ def test_parquet(tmp_path: Path, groups: list[int], shard_bytes: int) -> None:
         for rows in groups:
             writer.write_table(pa.table({"n": range(at, at + rows)}, schema=schema), row_group_size=max(1, rows))
             at += rows
-    read = Read(Input(str(file), shard_bytes=shard_bytes))
+    read = Read(Input(str(file), shard_bytes=shard_bytes), batch_rows=batch_rows)
     assert read.all() == [{"n": n} for n in range(at)]
     assert sum(shard.rows or 0 for shard in read.shards) == at
     assert read.tails_agree()
@@ -214,3 +218,10 @@ def compressed(folder: Path, ending: str, body: bytes) -> Path:
         with pa.CompressedOutputStream(str(file), "zstd") as out:
             out.write(body)
     return file
+
+
+def test_a_large_row_group_is_cut_at_whole_batches(tmp_path: Path) -> None:
+    file = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"n": range(10_000)}), file)
+    read = Read(Input(str(file), shard_bytes=file.stat().st_size // 3), batch_rows=500)
+    assert [shard.rows for shard in read.shards] == [3_000, 3_500, 3_500]

@@ -26,12 +26,13 @@ _Sized = tuple[Slice, int, int | None]  # a slice, its bytes, its rows where the
 
 
 def plan_shards(
-    input: Input, files: Sequence[InputFile], columns: Sequence[str] | None
+    input: Input, files: Sequence[InputFile], columns: Sequence[str] | None, batch_rows: int = 1
 ) -> tuple[list[InputFile], list[Shard], pa.Schema]:
     """(files with their rows where a footer tells, shards in input order, columns to read: carried ones first).
 
-    `columns` are wanted besides `input.carry`; None: all. Raises `InputError` for columns that are not there, that have
-    other types in other files, or files that cannot be read.
+    `columns` are wanted besides `input.carry`; None: all. Large row groups are cut at multiples of `batch_rows`: a
+    batch that is not full costs a model nearly as much as one that is. Raises `InputError` for columns that are not
+    there, that have other types in other files, or files that cannot be read.
     """
     parquet = [file for file in files if input.format_of(file.uri) == "parquet"]
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
@@ -44,7 +45,7 @@ def plan_shards(
         sized
         for number, file in enumerate(files)
         for sized in (
-            _by_groups(number, footers[file.uri], target)
+            _by_groups(number, footers[file.uri], target, batch_rows)
             if file.uri in footers
             else _by_bytes(number, file, target, splits=_splits(input, file))
         )
@@ -62,7 +63,7 @@ def _splits(input: Input, file: InputFile) -> bool:
     return not is_compressed(file.uri) and not quoted
 
 
-def _by_groups(number: int, footer: Footer, target: int) -> Iterator[_Sized]:
+def _by_groups(number: int, footer: Footer, target: int, batch_rows: int) -> Iterator[_Sized]:
     """Slices of whole row groups where these are small, of parts of one where it is large."""
     at, start, held = 0, 0, 0
     for rows, size in footer.groups:
@@ -71,7 +72,9 @@ def _by_groups(number: int, footer: Footer, target: int) -> Iterator[_Sized]:
             start, held = at, 0
         pieces = min(max(1, round(size / target)), max(1, rows))
         for piece in range(pieces - 1):
-            stop = at + rows * (piece + 1) // pieces
+            stop = at + rows * (piece + 1) // pieces // batch_rows * batch_rows
+            if stop <= start:
+                continue
             yield Slice(number, "rows", start, stop), size // pieces, stop - start
             start = stop
         held += size // pieces
