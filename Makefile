@@ -34,6 +34,8 @@ bench: setup
 	$(BIN)/python -m benchmarks.kill_audit
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.embedding
+	$(BIN)/python -m benchmarks.resume
+	$(BIN)/python -m benchmarks.interruptions
 
 gpu-check: setup
 	$(BIN)/python -m benchmarks.gpu_check

@@ -1,7 +1,7 @@
 """Everything that needs a GPU, in one command: `python -m benchmarks.gpu_check [--rows N] [--repeat R]`.
 
-Runs the tests marked `gpu`, then times packed batches against `SentenceTransformer.encode` at bf16 and fp16. Without
-a CUDA device it says so in one line and exits 0. Exits 1 if a test fails or packing is the slower of the two.
+Runs the tests marked `gpu`, then times `spotproof run` against `SentenceTransformer.encode` at bf16 and fp16. Without a
+CUDA device it says so in one line and exits 0. Exits 1 if a test fails or ours is the slower of the two.
 """
 
 import argparse
@@ -31,11 +31,10 @@ def main() -> int:
     return 1 if tests or slower else 0
 
 
-def _measure(precision: Any, rows: int, repeat: int) -> dict[str, Any]:
-    from benchmarks.embedding import MODEL, Contest, measure, sample
-    from spotproof.batch.job import Embed
+def _measure(precision: str, rows: int, repeat: int) -> dict[str, Any]:
+    from benchmarks.embedding import measure
 
-    return measure(Contest(sample(rows), Embed(MODEL, device="cuda", precision=precision)), repeat)
+    return {"precision": precision, **measure(rows, repeat, {"device": "cuda", "precision": precision})}
 
 
 def _show(device: str, results: list[dict[str, Any]]) -> None:

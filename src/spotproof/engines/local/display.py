@@ -165,7 +165,7 @@ class Tally:
 def _in_words(worker: str, event: Event) -> str | None:
     if isinstance(event, WorkerLost):
         how = f"killed by signal {event.signal}" if event.signal else f"exit code {event.exit_code}"
-        return f"worker {worker} is gone ({how}); another takes its place"
+        return f"worker {event.lost_worker} is gone ({how}); another takes its place"
     if isinstance(event, NoticeReceived) and worker == "parent":
         return f"{event.source}: committing what is computed, then leaving (at most {event.grace_seconds:.0f} s)"
     if isinstance(event, RowRefused):

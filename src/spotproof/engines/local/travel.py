@@ -17,7 +17,7 @@ from spotproof.core.errors import FunctionError, SpotproofError
 from spotproof.engines.local.channel import Message
 
 
-def describe(job: Job, threads: int) -> Message:
+def describe(job: Job, threads: int | None) -> Message:
     """The message from which `job_of` and the loaders make the same job in another process."""
     function = None if job.function is None else list(asdict(FunctionReference.of(job.function)).values())
     return {"is": "job", "job": job.portable(), "threads": threads, "function": function, "path": _import_path()}

@@ -95,7 +95,7 @@ class _Process:
 
         store = open_store(job.root)
         self._log = EventLog(store, hello["worker"], named["attempt"], self._clock)
-        self._log.record(WorkerReady(round(time.monotonic() - self._began, 3)))
+        self._log.record(WorkerReady(round(time.monotonic() - self._began, 3)), now=True)
         place = Place(store, read_record(store), job, hello["worker"], named["attempt"])
         coordinator = open_coordinator(
             job.coordination, store, job.lease_seconds, self._clock, ProcessIdentity.current()
